@@ -38,15 +38,12 @@ setup(
     long_description_content_type="text/markdown",
     packages=find_packages(include=["tfgumbel", "tfgumbel.*", "pruning", "pruning.*"]),
     package_data={"tfgumbel": ["py.typed"], "pruning": ["py.typed"]},
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.3,<3",
         "keras>=3.15,<3.16",
         "numpy>=2.0,<3",
         "rich>=14,<16",
-        # TensorFlow Probability 0.25 imports distutils, which setuptools stands in for
-        # since Python 3.12.
-        "setuptools<82; python_version >= '3.12'",
         "tensorflow>=2.21,<2.22",
         "tensorflow-probability[tf]>=0.25,<0.26",
     ],
