@@ -6,8 +6,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Two logical devices let the tests of tf.distribute run on one CPU.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import logging
-
 import pytest
 import tensorflow as tf
 
@@ -20,12 +18,7 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture(autouse=True)
 def _autograph_transforms_everything(caplog: pytest.LogCaptureFixture):
     """Fails a test whose code AutoGraph could not transform: it would run as plain Python."""
-    with caplog.at_level(logging.WARNING, logger="tensorflow"):
-        yield
-    untransformed = [
-        record.getMessage()
-        for record in caplog.records
-        if "AutoGraph could not transform" in record.getMessage()
-    ]
-    if untransformed:
-        pytest.fail(untransformed[0])
+    yield
+    for record in caplog.get_records("call"):
+        if "AutoGraph could not transform" in record.getMessage():
+            pytest.fail(record.getMessage())
