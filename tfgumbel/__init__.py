@@ -1,0 +1,22 @@
+"""Gradient estimators for discrete latent variables, and L0-budgeted pruning, for Keras 3."""
+
+import importlib
+from typing import Any
+
+from tfgumbel import estimators
+from tfgumbel.estimators import *  # noqa: F403
+
+# Resolved on first use: pruning imports this package, never the reverse at load time.
+_PRUNING = ("prune", "sparsity_report", "export_sparse", "keep_sparsity")
+
+__all__ = [*estimators.REGISTRY, *_PRUNING]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PRUNING:
+        return getattr(importlib.import_module("pruning"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

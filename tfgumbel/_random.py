@@ -1,0 +1,115 @@
+"""The only place that draws noise: stateless, float32 or better, on open intervals.
+
+All draws name the Philox generator, which eager, graph and XLA run on every device; what "auto"
+picks for XLA on a CPU is many times slower. The stream of a seed still depends on the mode: compare
+distributions between eager or graph mode and XLA, never samples.
+"""
+
+import numbers
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _validation
+
+ALGORITHM = "philox"
+
+
+def normalize_seed(seed: Any) -> tf.Tensor:
+    """Converts an int, a pair of ints or an integer tensor of shape [2] to an int32 [2] tensor.
+
+    Args:
+        seed: An int is split into its two 32-bit halves (so every 64-bit int is its own seed); a
+            pair is used as it is; a uint32 tensor, as `keras.random.SeedGenerator.next()` returns,
+            keeps its bits.
+
+    Raises:
+        TypeError: if `seed` is None or not made of integers.
+        ValueError: if its shape is not [2].
+
+    >>> normalize_seed(7).numpy().tolist(), normalize_seed((1, 2)).numpy().tolist()
+    ([7, 0], [1, 2])
+    """
+
+    def describe(received: Any) -> str:
+        return _validation.describe(
+            "`seed` is invalid.",
+            expected="an int, a pair of ints, or an integer tensor of shape [2]",
+            received=received,
+            fix="pass an int, or keras.random.SeedGenerator(...).next(); noise is stateless, so "
+            "the same seed repeats the same draw",
+        )
+
+    if seed is None or isinstance(seed, bool | str | float):
+        raise TypeError(describe(seed))
+    if isinstance(seed, numbers.Integral):
+        seed = (int(seed), int(seed) >> 32)
+    if isinstance(seed, tuple | list):
+        if all(isinstance(word, numbers.Integral) for word in seed):
+            seed = tf.constant([_signed_word(int(word)) for word in seed], tf.int32)
+    seed = tf.convert_to_tensor(seed)
+    if not seed.dtype.is_integer:
+        raise TypeError(describe(seed.dtype.name))
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(describe(f"shape {tuple(seed.shape)}"))
+    if seed.dtype == tf.uint32:
+        return tf.bitcast(seed, tf.int32)
+    return seed if seed.dtype in (tf.int32, tf.int64) else tf.cast(seed, tf.int64)
+
+
+def split(seed: Any, num: int = 2) -> list[tf.Tensor]:
+    """Derives `num` seeds, independent of each other and of `seed`'s own draws."""
+    seed = normalize_seed(seed)
+    words = tf.random.stateless_uniform(
+        [num, 2], seed, minval=None, maxval=None, dtype=tf.int32, alg=ALGORITHM
+    )
+    # The first draw under `seed` is now known; a fixed tweak keeps later draws from repeating it.
+    return tf.unstack(tf.bitwise.bitwise_xor(words, 0x5DEECE66 & 0x7FFFFFFF))
+
+
+def fold_in(seed: Any, data: Any) -> tf.Tensor:
+    """Derives one seed from `seed` and an integer (a step, a replica, a chunk), traced or not."""
+    data = tf.cast(data, tf.int32)
+    word = tf.random.stateless_uniform(
+        [], normalize_seed(seed), minval=None, maxval=None, dtype=tf.int32, alg=ALGORITHM
+    )
+    return tf.stack([word, data])
+
+
+def uniform(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Uniform noise on the open interval (0, 1), symmetric about 1/2.
+
+    The generator returns multiples of eps = 2^-23 (2^-52) in [0, 1); half a step is added, which is
+    exact, so neither 0 nor 1 occurs, 1 - u is again such a number, and no clamp is needed.
+
+    Args:
+        shape: Shape of the result, an int tensor or a sequence.
+        seed: As in `normalize_seed`.
+        dtype: Narrower types than float32 are drawn in float32: a float16 uniform would be 0 once
+            in a thousand draws.
+    """
+    dtype = _validation.compute_dtype(tf.as_dtype(dtype))
+    half_step = 2.0**-53 if dtype == tf.float64 else 2.0**-24
+    draws = tf.random.stateless_uniform(shape, normalize_seed(seed), dtype=dtype, alg=ALGORITHM)
+    return draws + tf.constant(half_step, dtype)
+
+
+def exponential(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Exponential noise of rate 1; strictly positive."""
+    return -tf.math.log(uniform(shape, seed, dtype))
+
+
+def gumbel(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Standard Gumbel noise; finite."""
+    return -tf.math.log(exponential(shape, seed, dtype))
+
+
+def logistic(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Standard logistic noise, the difference of two Gumbels; finite."""
+    draws = uniform(shape, seed, dtype)
+    return tf.math.log(draws) - tf.math.log1p(-draws)
+
+
+def _signed_word(word: int) -> int:
+    word &= 0xFFFFFFFF
+    return word - (1 << 32) if word >= 1 << 31 else word

@@ -1,0 +1,15 @@
+"""Gradient estimators for discrete variables, one a file; `REGISTRY` holds them all."""
+
+from tfgumbel.estimators.concrete import gumbel_softmax as gumbel_softmax
+from tfgumbel.estimators.gumbel_max_trick import gumbel_max as gumbel_max
+from tfgumbel.estimators.registry import REGISTRY as REGISTRY
+from tfgumbel.estimators.registry import Entry as Entry
+from tfgumbel.estimators.registry import get as get
+from tfgumbel.estimators.registry import register as register
+from tfgumbel.estimators.slope_annealing import straight_through as straight_through
+from tfgumbel.estimators.straight_through_relaxation import (
+    straight_through_gumbel_softmax as straight_through_gumbel_softmax,
+)
+
+# What `tfgumbel` itself offers: the estimators, not the registry.
+__all__ = [*REGISTRY]

@@ -1,0 +1,50 @@
+"""What the categorical estimators share: exact sampling, and the tempered softmax's derivative.
+
+Rows are shifted so that their largest logit is 0 before noise is added: near a logit of 1e4 a
+float32 step is 1e-3, which would swallow the noise. A masked class has logit -inf, probability 0
+and derivative 0. A row with every class masked is an error in eager mode; in graph mode, where
+nothing can be raised, its sample and gradient are NaN.
+"""
+
+import tensorflow as tf
+
+from tfgumbel import _random, _validation
+
+
+def center(logits: tf.Tensor) -> tf.Tensor:
+    """Casts to the compute dtype and shifts each row's largest logit to 0 (NaN: all masked)."""
+    logits = tf.cast(logits, _validation.compute_dtype(logits.dtype))
+    return logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+
+
+def perturb(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Adds Gumbel noise to centered logits."""
+    return logits + _random.gumbel(tf.shape(logits), seed, logits.dtype)
+
+
+def one_hot_argmax(scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """The one-hot vector of each row's largest score; NaN for a row of NaN."""
+    winner = tf.argmax(scores, axis=-1, output_type=tf.int32)
+    depth = scores.shape[-1] or tf.shape(scores)[-1]
+    sample = tf.one_hot(winner, depth, dtype=dtype)
+    return tf.where(tf.math.is_nan(scores[..., :1]), tf.constant(float("nan"), dtype), sample)
+
+
+def softmax_vjp(probs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    """`(diag(p) - p p^T) v`, without the matrix."""
+    return probs * (upstream - tf.reduce_sum(probs * upstream, axis=-1, keepdims=True))
+
+
+def tempered_softmax_vjp(
+    scores: tf.Tensor, temperature: tf.Tensor, relaxed: tf.Tensor, upstream: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The VJP of relaxed = softmax(scores / temperature) for scores and temperature.
+
+        grad_scores = relaxed (v - relaxed.v) / temperature
+        grad_temperature = -scores.grad_scores / temperature
+
+    Terms of masked classes (relaxed = 0, scores = -inf) are exactly 0.
+    """
+    grad_scores = softmax_vjp(relaxed, tf.cast(upstream, scores.dtype)) / temperature
+    reached = tf.where(relaxed > 0, scores, tf.zeros_like(scores))
+    return grad_scores, -tf.reduce_sum(reached * grad_scores) / temperature

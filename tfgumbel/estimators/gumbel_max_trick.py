@@ -1,0 +1,43 @@
+"""Exact sampling of categorical variables, without a gradient."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _random, _validation
+from tfgumbel.estimators import _softmax
+from tfgumbel.estimators.registry import register
+
+
+@register(
+    event="categorical",
+    hard=True,
+    bias="no gradient",
+    use_when="sampling alone: evaluation, generation, score-function estimators",
+    reference="Gumbel 1954; Maddison, Tarlow & Minka, NeurIPS 2014, section 3",
+    differentiable=False,
+)
+def gumbel_max(logits: Any, *, seed: Any) -> tf.Tensor:
+    """Draws one-hot samples from softmax(logits) by the Gumbel-max trick.
+
+    Forward: onehot(argmax(logits + G)), G independent standard Gumbels. No gradient.
+
+    Args:
+        logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
+            class; a row with every class masked raises in eager mode and gives NaN in graph mode.
+        seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
+
+    Returns:
+        sample: One-hot, shape (..., num_classes), the dtype of `logits`.
+
+    Raises:
+        TypeError: if `logits` is not floating point or `seed` not made of integers.
+        ValueError: if a shape is wrong, or in eager mode a row has no finite largest logit.
+
+    >>> import tfgumbel
+    >>> tfgumbel.gumbel_max([[0.0, -float("inf")]], seed=0).numpy().tolist()
+    [[1.0, 0.0]]
+    """
+    logits = _validation.categorical_logits(logits)
+    scores = _softmax.perturb(_softmax.center(logits), _random.normalize_seed(seed))
+    return tf.stop_gradient(_softmax.one_hot_argmax(scores, logits.dtype))

@@ -1,0 +1,66 @@
+"""The straight-through estimator, with the temperature as slope."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _random, _validation
+from tfgumbel.estimators import _softmax
+from tfgumbel.estimators.registry import register
+
+
+@register(
+    event="categorical",
+    hard=True,
+    bias="biased; exact where the loss is linear in the sample, at temperature 1",
+    use_when="the cheapest baseline; losses nearly linear in the sample",
+    reference="Bengio, Leonard & Courville 2013; Chung, Ahn & Bengio, ICLR 2017 (slope annealing)",
+    temperature_gradient=True,
+)
+def straight_through(logits: Any, *, temperature: Any = 1.0, seed: Any) -> tf.Tensor:
+    """Draws one-hot samples, differentiated as the probabilities softmax(logits / temperature).
+
+    Forward: onehot(i), i ~ softmax(logits). Gradient: that of softmax(logits / temperature), for
+    logits and temperature. At temperature 1 it is exact for losses linear in the sample; annealing
+    the temperature towards 0 steepens the slope.
+
+    Args:
+        logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
+            class; a row with every class masked raises in eager mode and gives NaN in graph mode.
+        temperature: Positive scalar: number, tensor or variable; of the backward pass alone.
+        seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
+
+    Returns:
+        sample: One-hot, shape (..., num_classes), the dtype of `logits`.
+
+    Raises:
+        TypeError: if `logits` is not floating point or `seed` not made of integers.
+        ValueError: if a shape or the temperature is wrong, or in eager mode a row has no finite
+            largest logit.
+
+    >>> import tfgumbel
+    >>> sample = tfgumbel.straight_through([[0.0, 1.0]], seed=0)
+    >>> sorted(sample[0].numpy().tolist())
+    [0.0, 1.0]
+    """
+    logits = _validation.categorical_logits(logits)
+    dtype = _validation.compute_dtype(logits.dtype)
+    return _hard(
+        logits,
+        _validation.temperature_tensor(temperature, dtype),
+        _random.normalize_seed(seed),
+    )
+
+
+@tf.custom_gradient
+def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
+    centered = _softmax.center(logits)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
+        probs = tf.nn.softmax(centered / temperature)
+        grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
+            centered, temperature, probs, upstream
+        )
+        return tf.cast(grad_logits, logits.dtype), grad_temperature, None
+
+    return _softmax.one_hot_argmax(_softmax.perturb(centered, seed), logits.dtype), gradient
