@@ -1,0 +1,1 @@
+"""Measured figures: suites as data, results as JSON. `python -m benchmarks.<suite>`."""
