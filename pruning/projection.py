@@ -1,4 +1,4 @@
-"""Euclidean projection of keep probabilities onto an L0 budget, and the Keras constraint made of it.
+"""Projection of keep probabilities onto an L0 budget, and the Keras constraint made of it.
 
 The feasible set is `{s : 0 <= s_i <= 1, sum_i w_i s_i <= k}`. Its projection of z is
 
@@ -138,9 +138,7 @@ def _solve(z, k, weights, start, segments, method):
         return tf.stack(value), tf.stack(slope)
 
     multiplier = _search(used, k, start, method)
-    projected = [
-        _clipped(*row) for row in zip(parts, sizes, tf.unstack(multiplier), strict=True)
-    ]
+    projected = [_clipped(*row) for row in zip(parts, sizes, tf.unstack(multiplier), strict=True)]
     s = tf.concat(projected, 0) if len(projected) > 1 else projected[0]
     s = tf.where(tf.math.is_nan(flat), flat, s)
     s = tf.cast(tf.reshape(s, tf.shape(z)), z.dtype)
@@ -261,7 +259,7 @@ class L0Budget(keras.constraints.Constraint):
     >>> import keras
     >>> from pruning.projection import L0Budget
     >>> s = keras.Variable([0.9, 0.8, 0.1, 0.1])
-    >>> L0Budget(1.0)(s).numpy().round(6).tolist()
+    >>> [round(x, 6) for x in L0Budget(1.0)(s).numpy().tolist()]
     [0.55, 0.45, 0.0, 0.0]
     """
 
