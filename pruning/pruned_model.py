@@ -1,0 +1,431 @@
+"""A Keras model that learns which of another model's weights to keep, under an exact budget."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pruning.budgets import make_budget
+from pruning.finishing import finalize
+from pruning.learning_rates import own_optimizer, track_total_steps
+from pruning.magnitude import METHODS, NUM_UPDATES, magnitudes, priorities
+from pruning.sampling import relaxed_mask
+from pruning.phases import PruningSchedule
+from pruning.structures import Grid, Structure
+from pruning.targets import Filter, candidates, select
+from tfgumbel import _random, _validation
+
+# Below 1: at exactly 1 no score has a gradient.
+INITIAL_SCORE = 1.0 - 1e-4
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class PrunedModel(keras.Model):
+    """A model whose weights are multiplied by Bernoulli masks that learn where to be 1.
+
+    Made by `tfgumbel.prune`, which documents the arguments. The user's model keeps its layers and
+    its variables; a call puts masked weights in their place for its own duration.
+
+    While training, a call computes `model(x; w * m)` with
+    `m_i = sigmoid((logit(s_i) + eps_i) / temperature)`, eps logistic noise (or its rounding, with
+    `hard`). Otherwise m is 1 for the highest scores that fit the budget of the moment and 0 for
+    the others. After every step s is projected onto `{0 <= s <= 1, sum s <= K}`. In the last part
+    of the schedule the mask is the best K, and stays.
+
+    Attributes:
+        model: the user's model; its weights are trained in place.
+        scores: the keep probabilities s, one flat float32 weight, an entry a group of weights.
+        step: number of updates so far, an int64 weight.
+        total_steps: length of the schedule in updates, an int64 weight; `fit` sets it.
+        settled: 1 once the mask is fixed, an int64 weight.
+        targets: list of `Target`, the pruned weights in the order of `scores`.
+        left: dict from the name of each kernel-like weight that is not pruned to the reason.
+        budget: where and how many weights are kept; `budget.k` in all.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        k: Any = None,
+        *,
+        method: str = "learned",
+        scope: Any = "global",
+        structure: Any = "unstructured",
+        block: Any = None,
+        targets: Filter | None = None,
+        exclude: Filter | None = None,
+        num_samples: int = 1,
+        hard: bool = False,
+        schedule: PruningSchedule | None = None,
+        score_learning_rate: float = 4.0,
+        total_steps: int | None = None,
+        seed: int | None = None,
+        target_indices: Sequence[int] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.method = _validation.one_of("method", method, METHODS)
+        if target_indices is None:
+            chosen, self.left = select(model, targets, exclude)
+        else:
+            known = {id(target.variable): target for target in candidates(model)}
+            chosen = [known[id(model.weights[i])] for i in target_indices]
+            self.left = {}
+        self.model = model
+        self.targets = tuple(chosen)
+        self.k = k
+        self.scope = scope
+        self.structure = Structure.parse(structure, block)
+        self.num_samples = _validation.positive_integer("num_samples", num_samples)
+        self.hard = bool(hard)
+        self.schedule = PruningSchedule() if schedule is None else schedule
+        self.score_learning_rate = float(score_learning_rate)
+        self.seed = int(keras.random.SeedGenerator(seed).get_config()["seed"])
+        self.grids = tuple(Grid.of(target, self.structure) for target in chosen)
+        self.budget = make_budget(chosen, self.grids, k, scope, self.structure)
+        self._explicit_total = (
+            None
+            if total_steps is None
+            else _validation.positive_integer("total_steps", total_steps)
+        )
+        num_groups = len(self.budget.sizes)
+        self.scores = self.add_weight(
+            shape=(num_groups,),
+            initializer=keras.initializers.Constant(
+                INITIAL_SCORE if self.method == "learned" else 1.0
+            ),
+            dtype="float32",
+            trainable=self.method == "learned",
+            autocast=False,
+            aggregation="mean",
+            name="scores",
+        )
+        self.step = self._counter("step", 0)
+        self.total_steps = self._counter("total_steps", self._explicit_total or 0)
+        self.settled = self._counter("settled", 0)
+        self._multiplier = self.add_weight(
+            shape=self.budget.multiplier_shape,
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
+            name="multiplier",
+        )
+        # The mask of an evaluation, and the step it belongs to: picking the best K takes a sort.
+        self._mask = tf.Variable(tf.zeros([num_groups], tf.uint8), trainable=False, name="mask")
+        self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
+        self.built = True
+
+    def _counter(self, name: str, value: int) -> keras.Variable:
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="int64",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    # Where the schedule stands.
+
+    def progress(self, step: Any = None) -> tf.Tensor:
+        """Share of the schedule that is over, float32 scalar in [0, 1]; 0 while it has no length."""
+        step = tf.convert_to_tensor(self.step) if step is None else step
+        total = tf.cast(tf.convert_to_tensor(self.total_steps), tf.float32)
+        return tf.minimum(tf.math.divide_no_nan(tf.cast(step, tf.float32), total), 1.0)
+
+    @property
+    def temperature(self) -> tf.Tensor:
+        """Temperature of the masks at the current step, float32 scalar."""
+        return self.schedule.temperature(self.progress())
+
+    @property
+    def density(self) -> tf.Tensor:
+        """Expected share of the targets' weights that is kept, `sum s / n`, float32 scalar."""
+        sizes = self.budget.sizes
+        scores = tf.convert_to_tensor(self.scores)
+        if sizes.min() == sizes.max():
+            return tf.reduce_mean(scores)
+        return tf.tensordot(scores, tf.constant(sizes / sizes.sum(), tf.float32), 1)
+
+    # Masks.
+
+    def mask(self, training: bool = False, draw: int = 0) -> tf.Tensor:
+        """The mask of every group, float32, shape (num_groups,).
+
+        Args:
+            training: True for a random relaxed mask, with gradients to `scores`; False for the
+                mask that the budget of the moment leaves of the highest scores, equal ones by
+                their order.
+            draw: which of the step's draws; the same step and draw give the same noise.
+        """
+        scores = tf.convert_to_tensor(self.scores)
+        if self.method != "learned":
+            return scores
+        fixed = tf.convert_to_tensor(self.settled) > 0
+
+        def sample():
+            return relaxed_mask(scores, self._noise_seed(draw), self.temperature, self.hard)
+
+        return tf.cond(fixed, lambda: scores, sample if training else self._best_mask)
+
+    def _noise_seed(self, draw: int) -> tf.Tensor:
+        step = tf.convert_to_tensor(self.step) * self.num_samples + draw
+        seed = _random.fold_in(_random.normalize_seed(self.seed), step)
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            seed = _random.fold_in(seed, context.replica_id_in_sync_group)
+        return seed
+
+    def _best_mask(self) -> tf.Tensor:
+        step = tf.convert_to_tensor(self.step)
+
+        def best():
+            return self.budget.top(
+                tf.convert_to_tensor(self.scores), self.schedule.pruned(self.progress())
+            )
+
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return best()
+
+        def refresh():
+            mask = best()
+            self._mask.assign(tf.cast(mask, tf.uint8))
+            self._mask_step.assign(step)
+            return mask
+
+        return tf.cond(
+            tf.equal(self._mask_step, step), lambda: tf.cast(self._mask, tf.float32), refresh
+        )
+
+    def masked_weights(
+        self, training: bool = False, draw: int = 0
+    ) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Pairs of each target's variable and its masked value, for `keras.StatelessScope`."""
+        mask = self.mask(training, draw)
+        parts = tf.split(mask, [grid.num_groups for grid in self.grids])
+        pairs = []
+        for target, grid, part in zip(self.targets, self.grids, parts, strict=True):
+            weight = tf.convert_to_tensor(target.variable)
+            pairs.append((target.variable, weight * tf.cast(grid.expand(part), weight.dtype)))
+        return pairs
+
+    def call(self, inputs, training=None, draw=0):
+        pairs = self.masked_weights(bool(training), draw)
+        with keras.StatelessScope(pairs, collect_losses=True) as scope:
+            # The model hears of `training` from the call around it, if it takes that argument.
+            outputs = self.model(inputs)
+        masked = {id(variable) for variable, _ in pairs}
+        for variable in self.model.variables:
+            if id(variable) not in masked:
+                # Moving statistics, seeds, metrics: what the model itself updates.
+                value = scope.get_current_value(variable)
+                if value is not None:
+                    variable.assign(value)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
+
+    # Training.
+
+    def compile(self, optimizer="adam", *args, **kwargs):
+        """As `keras.Model.compile`; an optimizer given by name alone gets our learning rate.
+
+        For the Adam family that is 3e-3, for the others Keras's own, both with cosine decay over
+        the schedule. An optimizer instance is left as it is.
+        """
+        if isinstance(optimizer, str):
+            optimizer = own_optimizer(optimizer)
+        track_total_steps(optimizer, self.total_steps)
+        super().compile(optimizer, *args, **kwargs)
+
+    def fit(self, *args, **kwargs):
+        """As `keras.Model.fit`; the schedule is as long as the epochs asked for.
+
+        With `total_steps` given to `prune` it has that length instead, for training in several
+        calls. Once the schedule is over, training goes on with the mask fixed.
+        """
+        call = inspect.signature(super().fit).bind(*args, **kwargs)
+        callbacks = call.arguments.get("callbacks")
+        length = _ScheduleLength()
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(length)
+            length.set_model(self)
+            length.set_params(callbacks.params)
+        else:
+            listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+            call.arguments["callbacks"] = [length, *(c for c in listed if c is not None)]
+        return super().fit(*call.args, **call.kwargs)
+
+    def train_step(self, data):
+        """One step: gradients averaged over `num_samples` draws, update, projection."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        variables = self.trainable_variables
+        batch_size = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        total: list[Any] = [None] * len(variables)
+        for draw in range(self.num_samples):
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True, draw=draw)
+                loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+                scaled = self.optimizer.scale_loss(loss)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss * replicas, sample_weight=batch_size)
+            gradients = tape.gradient(scaled, variables)
+            total = [
+                new if old is None else old if new is None else old + new
+                for old, new in zip(total, gradients, strict=True)
+            ]
+        if self.num_samples > 1:
+            total = [None if g is None else g / self.num_samples for g in total]
+        logs = self.update(total)
+        return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs}
+
+    def update(self, gradients: Sequence[Any], optimizer: Any = None) -> dict[str, tf.Tensor]:
+        """Applies gradients to the weights and, `score_learning_rate` times as fast, the scores.
+
+        Args:
+            gradients: one for each of `trainable_variables`, in their order.
+            optimizer: None for the one given to `compile`.
+
+        Returns:
+            logs: as `project`.
+        """
+        optimizer = self.optimizer if optimizer is None else optimizer
+        previous = tf.identity(tf.convert_to_tensor(self.scores))
+        optimizer.apply(gradients, self.trainable_variables)
+        moved = tf.convert_to_tensor(self.scores) - previous
+        return self.project(previous + self.score_learning_rate * moved, previous)
+
+    def project(self, scores: Any = None, previous: Any = None) -> dict[str, tf.Tensor]:
+        """Ends a step: counts it, and brings the scores back within the budget.
+
+        Args:
+            scores: what to project; None for the current `scores`.
+            previous: what a fixed mask stays at; None for the current `scores`.
+
+        Returns:
+            logs: dict of float32 scalars: `density` (`sum s / n`), `temperature`, and `settled`,
+            the share of scores at 0 or 1.
+        """
+        current = tf.convert_to_tensor(self.scores)
+        scores = current if scores is None else scores
+        previous = current if previous is None else previous
+        temperature = self.temperature
+        step = tf.convert_to_tensor(self.step) + 1
+        progress = self.progress(step)
+        settled = tf.convert_to_tensor(self.settled)
+        multiplier = tf.convert_to_tensor(self._multiplier)
+        pruned = self.schedule.pruned(progress)
+        over = progress >= self.schedule.settle
+        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
+
+        def settle():
+            return self.budget.top(previous, 1.0, magnitudes(weights, self.grids)), multiplier
+
+        def learn():
+            if self.method == "learned":
+                s, new = self.budget.project(scores, pruned, multiplier)
+                return s, tf.cast(new, tf.float32)
+            every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, 1)
+            s = tf.cond(
+                tf.equal(step % every, 0),
+                lambda: self.budget.top(
+                    priorities(self.method, weights, self.grids, self.seed), pruned
+                ),
+                lambda: previous,
+            )
+            return s, multiplier
+
+        if self.method != "learned":
+            # A baseline settles on what it ranks by, at the full budget.
+            def settle():  # noqa: F811
+                ranks = priorities(self.method, weights, self.grids, self.seed)
+                return self.budget.top(ranks, 1.0), multiplier
+
+        s, multiplier = tf.cond(
+            settled > 0,
+            lambda: (previous, multiplier),
+            lambda: tf.cond(over, settle, learn),
+        )
+        self.scores.assign(s)
+        self._multiplier.assign(multiplier)
+        self.settled.assign(tf.cast(tf.logical_or(over, settled > 0), tf.int64))
+        self.step.assign(step)
+        at_end = tf.reduce_mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
+        return {"density": self.density, "temperature": temperature, "settled": at_end}
+
+    # Finish.
+
+    def finalize(self, fine_tune: Any = None) -> keras.Model:
+        """Writes the best mask into a plain model; see `pruning.finishing.finalize`."""
+        return finalize(self, fine_tune)
+
+    def final_mask(self) -> tf.Tensor:
+        """The 0/1 mask of the whole budget: the scores that `finalize` keeps."""
+        if int(self.settled):
+            return tf.convert_to_tensor(self.scores)
+        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
+        size = magnitudes(weights, self.grids)
+        if self.method != "learned":
+            return self.budget.top(priorities(self.method, weights, self.grids, self.seed), 1.0)
+        return self.budget.top(tf.convert_to_tensor(self.scores), 1.0, size)
+
+    # Saving.
+
+    def get_config(self):
+        indices = {id(variable): i for i, variable in enumerate(self.model.weights)}
+        block = list(self.structure.sizes) if self.structure.kind == "block" else None
+        structure = self.structure.kind
+        if structure == "n:m":
+            structure = "{}:{}".format(*self.structure.sizes)
+        return {
+            "name": self.name,
+            "model": keras.saving.serialize_keras_object(self.model),
+            "k": self.k,
+            "method": self.method,
+            "scope": self.scope,
+            "structure": structure,
+            "block": block,
+            "num_samples": self.num_samples,
+            "hard": self.hard,
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "score_learning_rate": self.score_learning_rate,
+            "total_steps": self._explicit_total,
+            "seed": self.seed,
+            "target_indices": [indices[id(target.variable)] for target in self.targets],
+            "left": dict(self.left),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        left = config.pop("left", {})
+        for key in ("model", "schedule"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        pruned = cls(**config)
+        pruned.left = left
+        return pruned
+
+
+class _ScheduleLength(keras.callbacks.Callback):
+    """Gives the pruned model the number of steps that `fit` is about to run."""
+
+    def on_train_begin(self, logs=None):
+        if self.model._explicit_total is not None:
+            return
+        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        if not steps or not epochs:
+            raise ValueError(
+                "The schedule needs to know how many steps there are, and this data set does not "
+                "say: pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`. "
+                f"Received: steps={steps}, epochs={epochs}."
+            )
+        self.model.total_steps.assign(steps * epochs)
