@@ -5,9 +5,11 @@ picks for XLA on a CPU is many times slower. The stream of a seed still depends 
 distributions between eager or graph mode and XLA, never samples.
 """
 
+import math
 import numbers
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfgumbel import _validation
@@ -58,13 +60,11 @@ def normalize_seed(seed: Any) -> tf.Tensor:
 
 
 def split(seed: Any, num: int = 2) -> list[tf.Tensor]:
-    """Derives `num` seeds, independent of each other and of `seed`'s own draws."""
-    seed = normalize_seed(seed)
+    """Derives `num` independent seeds; draw from them, and no more from `seed` itself."""
     words = tf.random.stateless_uniform(
-        [num, 2], seed, minval=None, maxval=None, dtype=tf.int32, alg=ALGORITHM
+        [num, 2], normalize_seed(seed), minval=None, maxval=None, dtype=tf.int32, alg=ALGORITHM
     )
-    # The first draw under `seed` is now known; a fixed tweak keeps later draws from repeating it.
-    return tf.unstack(tf.bitwise.bitwise_xor(words, 0x5DEECE66 & 0x7FFFFFFF))
+    return tf.unstack(words)
 
 
 def fold_in(seed: Any, data: Any) -> tf.Tensor:
@@ -94,6 +94,33 @@ def uniform(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
     return draws + tf.constant(half_step, dtype)
 
 
+def lattice(shift: tf.Tensor, start: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Points start, ..., start + count - 1 of a Kronecker lattice, moved by a random shift.
+
+    Point k has coordinates shift_j + k sqrt(prime_j) modulo 1 (Richtmyer's sequence), rounded to
+    `uniform`'s grid, so that each point alone is exactly uniform on the open unit cube, and the
+    first K points together fill it evenly.
+
+    Args:
+        shift: Draws of `uniform`, shape (num_coordinates, 1, ...), num_coordinates static.
+        start: First index, int32 scalar.
+        count: Number of points, int32 scalar.
+
+    Returns:
+        points: Shape (num_coordinates, count, ...).
+    """
+    steps = tf.constant(np.sqrt(_primes(shift.shape[0])) % 1.0, tf.float64)
+    index = tf.cast(start + tf.range(count), tf.float64)
+    resolution = 2.0**52 if shift.dtype == tf.float64 else 2.0**23
+    turns = tf.floor(tf.math.floormod(steps[:, tf.newaxis] * index, 1.0) * resolution) / resolution
+    turns = tf.reshape(
+        tf.cast(turns, shift.dtype),
+        tf.concat([tf.shape(turns), tf.ones([tf.rank(shift) - 2], tf.int32)], 0),
+    )
+    left = 1.0 - turns  # on the grid, as all differences below: no rounding
+    return tf.where(shift < left, shift + turns, shift - left)
+
+
 def exponential(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Exponential noise of rate 1; strictly positive."""
     return -tf.math.log(uniform(shape, seed, dtype))
@@ -113,3 +140,13 @@ def logistic(shape: Any, seed: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
 def _signed_word(word: int) -> int:
     word &= 0xFFFFFFFF
     return word - (1 << 32) if word >= 1 << 31 else word
+
+
+def _primes(count: int) -> np.ndarray:
+    """The first `count` primes."""
+    bound = max(16, int(count * (math.log(count + 1) + math.log(math.log(count + 3) + 1) + 1)))
+    is_prime = np.ones(bound, bool)
+    is_prime[:2] = False
+    for divisor in range(2, math.isqrt(bound) + 1):
+        is_prime[divisor * divisor :: divisor] = False
+    return np.flatnonzero(is_prime)[:count]

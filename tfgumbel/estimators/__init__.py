@@ -1,7 +1,16 @@
 """Gradient estimators for discrete variables, one a file; `REGISTRY` holds them all."""
 
+from tfgumbel.estimators.cold_limit import (
+    zero_temperature_gumbel_rao as zero_temperature_gumbel_rao,
+)
 from tfgumbel.estimators.concrete import gumbel_softmax as gumbel_softmax
+from tfgumbel.estimators.decoupled_temperatures import (
+    decoupled_straight_through_gumbel_softmax as decoupled_straight_through_gumbel_softmax,
+)
 from tfgumbel.estimators.gumbel_max_trick import gumbel_max as gumbel_max
+from tfgumbel.estimators.heun import reinmax as reinmax
+from tfgumbel.estimators.logit_gap import gapped_straight_through as gapped_straight_through
+from tfgumbel.estimators.rao_blackwellization import gumbel_rao as gumbel_rao
 from tfgumbel.estimators.registry import REGISTRY as REGISTRY
 from tfgumbel.estimators.registry import Entry as Entry
 from tfgumbel.estimators.registry import get as get

@@ -6,9 +6,24 @@ and derivative 0. A row with every class masked is an error in eager mode; in gr
 nothing can be raised, its sample and gradient are NaN.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from tfgumbel import _random, _validation
+
+
+def arguments(
+    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Checks an estimator's arguments and makes tensors of them."""
+    logits = _validation.categorical_logits(logits)
+    dtype = _validation.compute_dtype(logits.dtype)
+    return (
+        logits,
+        _validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
+        _random.normalize_seed(seed),
+    )
 
 
 def center(logits: tf.Tensor) -> tf.Tensor:
@@ -20,6 +35,11 @@ def center(logits: tf.Tensor) -> tf.Tensor:
 def perturb(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Adds Gumbel noise to centered logits."""
     return logits + _random.gumbel(tf.shape(logits), seed, logits.dtype)
+
+
+def sample(centered: tf.Tensor, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """One-hot samples from softmax(centered)."""
+    return one_hot_argmax(perturb(centered, seed), dtype)
 
 
 def one_hot_argmax(scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

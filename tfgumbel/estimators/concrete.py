@@ -4,7 +4,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax
 from tfgumbel.estimators.registry import register
 
@@ -45,13 +44,7 @@ def gumbel_softmax(logits: Any, *, temperature: Any, seed: Any) -> tf.Tensor:
     >>> bool(abs(sum(sample[0]) - 1) < 1e-6)
     True
     """
-    logits = _validation.categorical_logits(logits)
-    dtype = _validation.compute_dtype(logits.dtype)
-    return _relaxed(
-        logits,
-        _validation.temperature_tensor(temperature, dtype),
-        _random.normalize_seed(seed),
-    )
+    return _relaxed(*_softmax.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient

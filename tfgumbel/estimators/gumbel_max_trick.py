@@ -39,5 +39,5 @@ def gumbel_max(logits: Any, *, seed: Any) -> tf.Tensor:
     [[1.0, 0.0]]
     """
     logits = _validation.categorical_logits(logits)
-    scores = _softmax.perturb(_softmax.center(logits), _random.normalize_seed(seed))
-    return tf.stop_gradient(_softmax.one_hot_argmax(scores, logits.dtype))
+    seed = _random.normalize_seed(seed)
+    return tf.stop_gradient(_softmax.sample(_softmax.center(logits), seed, logits.dtype))

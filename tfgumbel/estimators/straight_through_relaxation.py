@@ -4,7 +4,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax
 from tfgumbel.estimators.registry import register
 
@@ -43,13 +42,7 @@ def straight_through_gumbel_softmax(logits: Any, *, temperature: Any, seed: Any)
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    logits = _validation.categorical_logits(logits)
-    dtype = _validation.compute_dtype(logits.dtype)
-    return _hard(
-        logits,
-        _validation.temperature_tensor(temperature, dtype),
-        _random.normalize_seed(seed),
-    )
+    return _hard(*_softmax.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient

@@ -1,0 +1,74 @@
+"""Straight-through Gumbel-Softmax with one temperature to explore and another to differentiate."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel import _random, _validation
+from tfgumbel.estimators import _softmax
+from tfgumbel.estimators.registry import register
+
+
+@register(
+    event="categorical",
+    hard=True,
+    bias="biased, and samples from softmax(logits / forward_temperature)",
+    use_when="exploration and gradient dispersion are to be tuned apart",
+    reference="Shah, Yan, Mozer & Liu 2024, arXiv:2410.13331",
+    temperature_gradient=True,
+)
+def decoupled_straight_through_gumbel_softmax(
+    logits: Any, *, temperature: Any, seed: Any, forward_temperature: Any = 1.0
+) -> tf.Tensor:
+    """Draws one-hot samples at one temperature, differentiated as relaxed ones at another.
+
+    Forward: onehot(argmax(logits + forward_temperature G)), G independent standard Gumbels, which
+    has class j with probability softmax(logits / forward_temperature)_j. Gradient: that of
+    softmax((logits + forward_temperature G) / temperature), for logits and both temperatures. At
+    forward temperature 1 it is `straight_through_gumbel_softmax`.
+
+    Args:
+        logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
+            class; a row with every class masked raises in eager mode and gives NaN in graph mode.
+        temperature: Positive scalar, of the backward pass: number, tensor or variable.
+        seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
+        forward_temperature: Positive scalar, of the samples: below 1 they are greedier.
+
+    Returns:
+        sample: One-hot, shape (..., num_classes), the dtype of `logits`.
+
+    Raises:
+        TypeError: if `logits` is not floating point or `seed` not made of integers.
+        ValueError: if a shape or a temperature is wrong, or in eager mode a row has no finite
+            largest logit.
+
+    >>> import tfgumbel
+    >>> sample = tfgumbel.decoupled_straight_through_gumbel_softmax(
+    ...     [[0.0, 1.0]], temperature=0.9, forward_temperature=0.3, seed=0)
+    >>> sorted(sample[0].numpy().tolist())
+    [0.0, 1.0]
+    """
+    logits, temperature, seed = _softmax.arguments(logits, temperature, seed)
+    forward_temperature = _validation.temperature_tensor(
+        forward_temperature, temperature.dtype, name="forward_temperature"
+    )
+    return _hard(logits, temperature, forward_temperature, seed)
+
+
+@tf.custom_gradient
+def _hard(
+    logits: tf.Tensor, temperature: tf.Tensor, forward_temperature: tf.Tensor, seed: tf.Tensor
+) -> Any:
+    centered = _softmax.center(logits)
+    noise = _random.gumbel(tf.shape(centered), seed, centered.dtype)
+    scores = centered + forward_temperature * noise
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
+        relaxed = tf.nn.softmax(scores / temperature)
+        grad_scores, grad_temperature = _softmax.tempered_softmax_vjp(
+            scores, temperature, relaxed, upstream
+        )
+        grad_forward = tf.reduce_sum(grad_scores * noise)
+        return tf.cast(grad_scores, logits.dtype), grad_temperature, grad_forward, None
+
+    return _softmax.one_hot_argmax(scores, logits.dtype), gradient
