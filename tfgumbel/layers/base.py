@@ -1,0 +1,271 @@
+"""What every layer shares: temperature, inference, seed, precision and saving."""
+
+import functools
+import inspect
+import math
+import numbers
+import weakref
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
+
+import keras
+import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
+
+from tfgumbel import _random, _validation
+from tfgumbel.estimators import registry
+
+Temperature: TypeAlias = float | LearningRateSchedule | Literal["learnable"]
+Inference: TypeAlias = Literal["sample", "argmax", "probs"]
+
+# The discrete counterpart of a relaxed estimator: what its model stands for outside training.
+_ROUNDED = {
+    "categorical": "straight_through_gumbel_softmax",
+    "bernoulli": "bernoulli_straight_through_gumbel_softmax",
+}
+
+
+class DiscreteLayer(keras.layers.Layer):
+    """A face on one estimator of the registry: logits in, samples out, in the layer's dtype.
+
+    Not to be used itself; `CategoricalLayer` and `BernoulliLayer` take any estimator by name.
+
+    Args:
+        estimator: A name in `tfgumbel.estimators.REGISTRY`.
+        temperature: A positive float; a schedule, a function of this layer's own training calls;
+            or "learnable", the exponential of a trained weight. Ignored as a float by estimators
+            without a temperature. The current one is a weight: saved, restored, and readable as
+            `layer.temperature`; a float's can be set, `layer.temperature = 0.3`.
+        initial_temperature: Where "learnable" starts.
+        inference: What is returned when not training.
+            "sample", the default: a discrete sample, from relaxed estimators too. The layer is a
+            random variable of the model; what follows it was trained on samples, so only samples
+            make `evaluate` estimate the objective that `fit` minimises. "argmax": the most likely
+            value, for predictions that must not vary; a one-hot, but its loss is not the
+            objective's, and it has no gradient. "probs": the expected sample, deterministic and
+            differentiable, but no sample: what follows has never seen its like.
+        seed: Int, or None for a random one. The noise moves on with every draw, and where it stands
+            is a weight, `seed_state`: in `.keras` and `.weights.h5` files, in checkpoints and
+            backups, so a resumed run goes on with the noise it would have drawn. Two layers with
+            the same int draw the same noise: give each its own, or None. Replicas of
+            `tf.distribute` draw different noise.
+        **kwargs: The estimator's options, then the arguments of `keras.layers.Layer`.
+
+    Raises:
+        TypeError: if a temperature is no number, schedule or "learnable", or `seed` no int.
+        ValueError: if the estimator is unknown, of the other kind, or refuses the temperature or
+            an option; if `inference` is unknown; if the temperature is "learnable" or scheduled
+            where the estimator cannot follow.
+    """
+
+    event: ClassVar[Literal["categorical", "bernoulli"]]
+
+    def __init__(
+        self,
+        estimator: str,
+        *,
+        temperature: Temperature = 1.0,
+        initial_temperature: float = 1.0,
+        inference: Inference = "sample",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        entry = registry.get(estimator)
+        options = {
+            name: kwargs.pop(name, parameter.default)
+            for name, parameter in inspect.signature(entry.function).parameters.items()
+            if name not in ("logits", "temperature", "seed")
+            and (name in kwargs or parameter.default is not parameter.empty)
+        }
+        super().__init__(**kwargs)
+        _check_event(entry, self.event)
+        _check_temperature(temperature, initial_temperature, entry)
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral)):
+            raise TypeError(
+                _validation.describe(
+                    "`seed` is invalid.",
+                    expected="an int, or None for a random one",
+                    received=seed,
+                    fix="pass a Python int",
+                )
+            )
+        self.supports_masking = True
+        self.inference = _validation.one_of("inference", inference, get_args(Inference))
+        self.seed = None if seed is None else int(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        # As an attribute of the layer, and not of the generator alone, the state is a weight.
+        self.seed_state = self.seed_generator.state
+        self._estimate: Any = functools.partial(entry, **options)
+        self._entry = entry
+        self._initial_temperature = initial_temperature
+        self._argument = temperature
+        self._learnable = isinstance(temperature, str)
+        self._schedule = temperature if isinstance(temperature, LearningRateSchedule) else None
+        self._make_temperature()
+        with tf.init_scope():  # Executed eagerly, the estimator checks temperature and options.
+            self._estimate(tf.zeros([1, 2]), temperature=self.temperature, seed=0)
+
+    def _make_temperature(self) -> None:
+        """Makes the weights; they keep float32 or better under every dtype policy."""
+        self._temperature: Any = None
+        if not self._entry.takes_temperature:
+            return
+        if self._learnable:
+            initial = math.log(self._initial_temperature)
+        else:
+            initial = float(self._schedule(0) if self._schedule else self._argument)
+        self._temperature = self.add_weight(
+            name="log_temperature" if self._learnable else "temperature",
+            shape=(),
+            initializer=keras.initializers.Constant(initial),
+            dtype="float64" if self.variable_dtype == "float64" else "float32",
+            trainable=self._learnable,
+            autocast=False,
+        )
+        self._temperature.temperature_owner = weakref.ref(self)  # For TemperatureSchedule.
+        if self._schedule is not None:
+            self._step = self.add_weight(
+                name="step", shape=(), initializer="zeros", dtype="int64", trainable=False
+            )
+
+    @property
+    def estimator(self) -> str:
+        """The estimator's name in the registry."""
+        return self._entry.name
+
+    @property
+    def temperature(self) -> Any:
+        """The current temperature, a scalar tensor; None where the estimator has none."""
+        if self._temperature is None:
+            return None
+        value = keras.ops.convert_to_tensor(self._temperature)
+        return keras.ops.exp(value) if self._learnable else value
+
+    @temperature.setter
+    def temperature(self, value: Any) -> None:
+        if self._temperature is None or self._learnable or self._schedule is not None:
+            raise ValueError(
+                _validation.describe(
+                    f"The temperature of layer {self.name!r} cannot be set.",
+                    expected="a layer constructed with a float temperature",
+                    received="one that learns it"
+                    if self._learnable
+                    else "one that owns a schedule"
+                    if self._schedule is not None
+                    else f"{self.estimator}, which has none",
+                    fix="construct it with temperature=1.0, or leave its temperature alone",
+                )
+            )
+        self._temperature.assign(value)
+
+    def _evaluate(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
+        """Returns a sample, the mode or the probabilities for prepared logits."""
+        if training:
+            self._follow_schedule()
+            return self._estimate(logits, temperature=self.temperature, seed=self._next_seed())
+        if self.inference == "probs":
+            return self._probs(logits)
+        if self.inference == "argmax":
+            return self._mode(logits)
+        return self._sample(logits)
+
+    def _sample(self, logits: tf.Tensor) -> tf.Tensor:
+        arguments = {"temperature": self.temperature, "seed": self._next_seed()}
+        if self._entry.exact_sampling and not self._entry.hard:
+            return registry.get(_ROUNDED[self.event])(logits, **arguments)
+        return self._estimate(logits, **arguments)
+
+    def _probs(self, logits: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+    def _follow_schedule(self) -> None:
+        if self._schedule is not None:
+            self._temperature.assign(self._schedule(keras.ops.convert_to_tensor(self._step)))
+            self._step.assign_add(1)
+
+    def _next_seed(self) -> tf.Tensor:
+        seed = self.seed_generator.next()
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            # The state is mirrored: without this every replica would draw the same noise.
+            seed = _random.fold_in(seed, replica.replica_id_in_sync_group)
+        return seed
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "temperature": keras.saving.serialize_keras_object(self._argument),
+            "initial_temperature": self._initial_temperature,
+            "inference": self.inference,
+            "seed": self.seed,
+            **self._estimate.keywords,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "DiscreteLayer":
+        if isinstance(config.get("temperature"), dict):
+            schedule = keras.saving.deserialize_keras_object(config["temperature"])
+            config = {**config, "temperature": schedule}
+        return cls(**config)
+
+
+def _check_event(entry: registry.Entry, event: str) -> None:
+    if entry.event != event:
+        known = [name for name, other in registry.REGISTRY.items() if other.event == event]
+        raise ValueError(
+            _validation.describe(
+                f"Estimator {entry.name!r} is for {entry.event} variables.",
+                expected="one of " + ", ".join(known),
+                received=entry.name,
+                fix="CategoricalLayer takes classes on an axis, BernoulliLayer single logits",
+            )
+        )
+
+
+def _check_temperature(temperature: Any, initial_temperature: Any, entry: registry.Entry) -> None:
+    """Refuses what is no temperature; the estimator itself checks the value."""
+    learnable = isinstance(temperature, str) and temperature == "learnable"
+    number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
+    if not (learnable or number or isinstance(temperature, LearningRateSchedule)):
+        raise TypeError(
+            _validation.describe(
+                "`temperature` is invalid.",
+                expected="a float, a keras.optimizers.schedules.LearningRateSchedule "
+                'or "learnable"',
+                received=temperature,
+                fix="see tfgumbel.schedules for schedules",
+            )
+        )
+    if not number and not entry.takes_temperature:
+        raise ValueError(
+            _validation.describe(
+                f"Estimator {entry.name!r} has no temperature to change.",
+                expected="a float, which it ignores",
+                received=temperature,
+                fix="leave `temperature` out",
+            )
+        )
+    if learnable and not entry.temperature_gradient:
+        known = [
+            name
+            for name, other in registry.REGISTRY.items()
+            if other.temperature_gradient and other.event == entry.event
+        ]
+        raise ValueError(
+            _validation.describe(
+                f"Estimator {entry.name!r} gives its temperature no gradient.",
+                expected="to learn it, one of " + ", ".join(known),
+                received=temperature,
+                fix="pass a float or a schedule, or change the estimator",
+            )
+        )
+    if learnable:
+        _validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")

@@ -1,0 +1,139 @@
+"""Categorical variables: classes on an axis, class masks, any estimator by name."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfgumbel import _validation
+from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
+
+
+class ClassAxisLayer(DiscreteLayer):
+    """What the layers of categorical variables share; not to be used itself.
+
+    Args:
+        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "categorical".
+        axis: The axis of the classes, an int.
+        **kwargs: As in `DiscreteLayer`.
+
+    Call arguments:
+        inputs: Logits, floating, any shape with the classes on `axis`. A Keras mask of the leading
+            axes is handed on unchanged.
+        class_mask: Boolean, broadcastable to `inputs`; False classes are never drawn and their
+            logits get a gradient of exactly 0. A row of False alone raises in eager mode and gives
+            NaN in graph mode.
+        training: Whether to draw as the estimator does (True) or as `inference` says.
+
+    Returns:
+        sample: The shape of `inputs`, in the layer's compute dtype.
+
+    Raises:
+        ValueError: when built, if the inputs have no axis `axis`.
+    """
+
+    event = "categorical"
+
+    def __init__(self, estimator: str, *, axis: int = -1, **kwargs: Any):
+        super().__init__(estimator, **kwargs)
+        if isinstance(axis, bool) or not isinstance(axis, int):
+            raise TypeError(
+                _validation.describe(
+                    "`axis` is invalid.", expected="an int", received=axis, fix="pass one axis"
+                )
+            )
+        self.axis = axis
+
+    def build(self, input_shape: Any) -> None:
+        rank = len(input_shape)
+        if not -rank <= self.axis < rank:
+            raise ValueError(
+                _validation.describe(
+                    f"The inputs of layer {self.name!r} have no axis {self.axis}.",
+                    expected=f"an axis from {-rank} to {rank - 1}" if rank else "a class axis",
+                    received=f"shape {tuple(input_shape)}",
+                    fix="change `axis`, or the shape of the inputs",
+                )
+            )
+        self.input_spec = keras.layers.InputSpec(
+            ndim=rank, axes={self.axis: input_shape[self.axis]}
+        )
+        self.built = True
+
+    def call(self, inputs: Any, class_mask: Any = None, training: bool = False) -> tf.Tensor:
+        inputs = _validation.floating_tensor("inputs", inputs)
+        logits = tf.cast(inputs, _validation.compute_dtype(inputs.dtype))
+        if class_mask is not None:
+            logits = tf.where(_boolean(class_mask), logits, float("-inf"))
+        sample = self._evaluate(_swap(logits, self.axis, -1), training)
+        return tf.cast(_swap(sample, -1, self.axis), self.compute_dtype)
+
+    def _probs(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(logits)
+
+    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(tf.argmax(logits, axis=-1), tf.shape(logits)[-1], dtype=logits.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
+
+
+@keras.saving.register_keras_serializable(package="tfgumbel")
+class CategoricalLayer(ClassAxisLayer):
+    """Samples of categorical variables by any estimator of the registry, options and all.
+
+    The named layers (`GumbelRaoLayer` and the rest) are this one with the estimator chosen. What it
+    returns and how it is differentiated is the estimator's affair: see `tfgumbel.<estimator>`.
+
+    Args:
+        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "categorical".
+        temperature: Positive float, schedule or "learnable"; as in `DiscreteLayer`.
+        axis: The axis of the classes.
+        inference: "sample", "argmax" or "probs"; as in `DiscreteLayer`.
+        seed: Int, or None for a random one; as in `DiscreteLayer`.
+        **kwargs: The estimator's options, `initial_temperature`, and the arguments of
+            `keras.layers.Layer`.
+
+    Raises:
+        TypeError, ValueError: as `DiscreteLayer`.
+
+    >>> import tensorflow as tf
+    >>> layer = CategoricalLayer("gumbel_softmax", temperature=0.5, seed=0)
+    >>> sample = layer(tf.zeros([2, 8]), training=True)
+    >>> tuple(sample.shape), bool(tf.reduce_all(tf.abs(tf.reduce_sum(sample, -1) - 1) < 1e-6))
+    ((2, 8), True)
+    """
+
+    def __init__(
+        self,
+        estimator: str,
+        temperature: Temperature = 1.0,
+        axis: int = -1,
+        inference: Inference = "sample",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            estimator, temperature=temperature, axis=axis, inference=inference, seed=seed, **kwargs
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "estimator": self.estimator}
+
+
+def _boolean(class_mask: Any) -> tf.Tensor:
+    class_mask = tf.convert_to_tensor(class_mask)
+    if class_mask.dtype != tf.bool:
+        raise TypeError(
+            _validation.describe(
+                "`class_mask` is not boolean.",
+                expected="dtype bool, True for classes that may be drawn",
+                received=class_mask.dtype.name,
+                fix="cast it: tf.cast(class_mask, tf.bool)",
+            )
+        )
+    return class_mask
+
+
+def _swap(tensor: tf.Tensor, source: int, destination: int) -> tf.Tensor:
+    return keras.ops.moveaxis(tensor, source, destination) if source != destination else tensor
