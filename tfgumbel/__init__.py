@@ -3,14 +3,14 @@
 import importlib
 from typing import Any
 
-from tfgumbel import estimators, layers, schedules
+from tfgumbel import estimators, layers, objectives, schedules
 from tfgumbel.estimators import *  # noqa: F403
 from tfgumbel.layers import *  # noqa: F403
 
 # Resolved on first use: pruning imports this package, never the reverse at load time.
 _PRUNING = ("prune", "sparsity_report", "export_sparse", "keep_sparsity")
 
-__all__ = [*estimators.__all__, *layers.__all__, "layers", "schedules", *_PRUNING]
+__all__ = [*estimators.__all__, *layers.__all__, "layers", "objectives", "schedules", *_PRUNING]
 
 
 def __getattr__(name: str) -> Any:
