@@ -2,9 +2,9 @@
 
 from pruning.api import prune
 from pruning.finishing import keep_sparsity
-from pruning.phases import PruningSchedule
 from pruning.projection import L0Budget, project_onto_budget
 from pruning.pruned_model import PrunedModel
+from pruning.schedules import PruningSchedule
 from pruning.targets import Target
 
 __all__ = [

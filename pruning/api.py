@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 
 from pruning.pruned_model import PrunedModel
-from pruning.phases import PruningSchedule
+from pruning.schedules import PruningSchedule
 from pruning.targets import Filter, iterate_layers
 
 logger = logging.getLogger("tfgumbel")

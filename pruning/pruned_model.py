@@ -11,8 +11,8 @@ from pruning.budgets import make_budget
 from pruning.finishing import finalize
 from pruning.learning_rates import own_optimizer, track_total_steps
 from pruning.magnitude import METHODS, NUM_UPDATES, magnitudes, priorities
-from pruning.sampling import relaxed_mask
-from pruning.phases import PruningSchedule
+from pruning.masking import mask_weights, noisy_weights
+from pruning.schedules import PruningSchedule
 from pruning.structures import Grid, Structure
 from pruning.targets import Filter, candidates, select
 from tfgumbel import _random, _validation
@@ -117,6 +117,8 @@ class PrunedModel(keras.Model):
         # The mask of an evaluation, and the step it belongs to: picking the best K takes a sort.
         self._mask = tf.Variable(tf.zeros([num_groups], tf.uint8), trainable=False, name="mask")
         self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
+        # One fused pass over weights, scores and moments instead of one for each operation.
+        self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
         self.built = True
 
     def _counter(self, name: str, value: int) -> keras.Variable:
@@ -133,7 +135,7 @@ class PrunedModel(keras.Model):
     # Where the schedule stands.
 
     def progress(self, step: Any = None) -> tf.Tensor:
-        """Share of the schedule that is over, float32 scalar in [0, 1]; 0 while it has no length."""
+        """Share of the schedule that is over, float32 in [0, 1]; 0 while it has no length."""
         step = tf.convert_to_tensor(self.step) if step is None else step
         total = tf.cast(tf.convert_to_tensor(self.total_steps), tf.float32)
         return tf.minimum(tf.math.divide_no_nan(tf.cast(step, tf.float32), total), 1.0)
@@ -154,24 +156,20 @@ class PrunedModel(keras.Model):
 
     # Masks.
 
-    def mask(self, training: bool = False, draw: int = 0) -> tf.Tensor:
-        """The mask of every group, float32, shape (num_groups,).
+    def mask(self) -> tf.Tensor:
+        """The mask of the moment without noise, 0 or 1, float32, shape (num_groups,).
 
-        Args:
-            training: True for a random relaxed mask, with gradients to `scores`; False for the
-                mask that the budget of the moment leaves of the highest scores, equal ones by
-                their order.
-            draw: which of the step's draws; the same step and draw give the same noise.
+        The highest scores that the budget of the moment leaves, equal ones by their order; once the
+        mask is fixed, the fixed one.
         """
         scores = tf.convert_to_tensor(self.scores)
         if self.method != "learned":
             return scores
-        fixed = tf.convert_to_tensor(self.settled) > 0
+        mask = tf.cond(self._is_settled(), lambda: scores, self._best_mask)
+        return tf.stop_gradient(mask)
 
-        def sample():
-            return relaxed_mask(scores, self._noise_seed(draw), self.temperature, self.hard)
-
-        return tf.cond(fixed, lambda: scores, sample if training else self._best_mask)
+    def _is_settled(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.settled) > 0
 
     def _noise_seed(self, draw: int) -> tf.Tensor:
         step = tf.convert_to_tensor(self.step) * self.num_samples + draw
@@ -205,14 +203,31 @@ class PrunedModel(keras.Model):
     def masked_weights(
         self, training: bool = False, draw: int = 0
     ) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """Pairs of each target's variable and its masked value, for `keras.StatelessScope`."""
-        mask = self.mask(training, draw)
-        parts = tf.split(mask, [grid.num_groups for grid in self.grids])
-        pairs = []
-        for target, grid, part in zip(self.targets, self.grids, parts, strict=True):
-            weight = tf.convert_to_tensor(target.variable)
-            pairs.append((target.variable, weight * tf.cast(grid.expand(part), weight.dtype)))
-        return pairs
+        """Pairs of each target's variable and its masked value, for `keras.StatelessScope`.
+
+        Args:
+            training: True for random relaxed masks, with gradients to `scores` and the weights;
+                False for `mask()`.
+            draw: which of the step's draws; the same step and draw repeat the noise.
+        """
+        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
+        if training and self.method == "learned":
+            masked = noisy_weights(
+                tf.convert_to_tensor(self.scores),
+                weights,
+                self.grids,
+                seed=self._noise_seed(draw),
+                temperature=self.temperature,
+                settled=self._is_settled(),
+                hard=self.hard,
+                jit_compile=not self._runs_eagerly(),
+            )
+        else:
+            masked = mask_weights(self.mask(), weights, self.grids)
+        return [(t.variable, value) for t, value in zip(self.targets, masked, strict=True)]
+
+    def _runs_eagerly(self) -> bool:
+        return bool(self.compiled and self.run_eagerly)
 
     def call(self, inputs, training=None, draw=0):
         pairs = self.masked_weights(bool(training), draw)
@@ -297,8 +312,18 @@ class PrunedModel(keras.Model):
             logs: as `project`.
         """
         optimizer = self.optimizer if optimizer is None else optimizer
+        if not optimizer.built:
+            with tf.init_scope():
+                optimizer.build(self.trainable_variables)
+        replicated = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        update = self._update if replicated or self._runs_eagerly() else self._fused_update
+        return update(list(gradients), optimizer)
+
+    def _update(self, gradients, optimizer):
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        pairs = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         previous = tf.identity(tf.convert_to_tensor(self.scores))
-        optimizer.apply(gradients, self.trainable_variables)
+        optimizer.apply(*zip(*pairs, strict=True))
         moved = tf.convert_to_tensor(self.scores) - previous
         return self.project(previous + self.score_learning_rate * moved, previous)
 
@@ -316,49 +341,47 @@ class PrunedModel(keras.Model):
         current = tf.convert_to_tensor(self.scores)
         scores = current if scores is None else scores
         previous = current if previous is None else previous
+        multiplier = tf.convert_to_tensor(self._multiplier)
         temperature = self.temperature
         step = tf.convert_to_tensor(self.step) + 1
         progress = self.progress(step)
-        settled = tf.convert_to_tensor(self.settled)
-        multiplier = tf.convert_to_tensor(self._multiplier)
         pruned = self.schedule.pruned(progress)
+        settled = self._is_settled()
         over = progress >= self.schedule.settle
-        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
-
-        def settle():
-            return self.budget.top(previous, 1.0, magnitudes(weights, self.grids)), multiplier
 
         def learn():
-            if self.method == "learned":
-                s, new = self.budget.project(scores, pruned, multiplier)
-                return s, tf.cast(new, tf.float32)
-            every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, 1)
-            s = tf.cond(
-                tf.equal(step % every, 0),
-                lambda: self.budget.top(
-                    priorities(self.method, weights, self.grids, self.seed), pruned
-                ),
-                lambda: previous,
-            )
-            return s, multiplier
+            s, new = self.budget.project(scores, pruned, multiplier)
+            return s, tf.cast(new, tf.float32)
 
-        if self.method != "learned":
-            # A baseline settles on what it ranks by, at the full budget.
-            def settle():  # noqa: F811
-                ranks = priorities(self.method, weights, self.grids, self.seed)
-                return self.budget.top(ranks, 1.0), multiplier
+        def rank():
+            every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, 1)
+            due = tf.equal(step % every, 0)
+            return tf.cond(due, lambda: self._best(pruned), lambda: previous), multiplier
 
         s, multiplier = tf.cond(
-            settled > 0,
+            settled,
             lambda: (previous, multiplier),
-            lambda: tf.cond(over, settle, learn),
+            lambda: tf.cond(
+                over,
+                lambda: (self._best(1.0, previous), multiplier),
+                learn if self.method == "learned" else rank,
+            ),
         )
         self.scores.assign(s)
         self._multiplier.assign(multiplier)
-        self.settled.assign(tf.cast(tf.logical_or(over, settled > 0), tf.int64))
+        self.settled.assign(tf.cast(tf.logical_or(over, settled), tf.int64))
         self.step.assign(step)
         at_end = tf.reduce_mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
         return {"density": self.density, "temperature": temperature, "settled": at_end}
+
+    def _best(self, pruned: Any, scores: Any = None) -> tf.Tensor:
+        """The mask of the best groups, by score or by what a baseline ranks them by."""
+        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
+        if self.method != "learned":
+            ranks = priorities(self.method, weights, self.grids, self.seed)
+            return self.budget.top(ranks, pruned)
+        scores = tf.convert_to_tensor(self.scores) if scores is None else scores
+        return self.budget.top(scores, pruned, ties=magnitudes(weights, self.grids))
 
     # Finish.
 
@@ -367,14 +390,8 @@ class PrunedModel(keras.Model):
         return finalize(self, fine_tune)
 
     def final_mask(self) -> tf.Tensor:
-        """The 0/1 mask of the whole budget: the scores that `finalize` keeps."""
-        if int(self.settled):
-            return tf.convert_to_tensor(self.scores)
-        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
-        size = magnitudes(weights, self.grids)
-        if self.method != "learned":
-            return self.budget.top(priorities(self.method, weights, self.grids, self.seed), 1.0)
-        return self.budget.top(tf.convert_to_tensor(self.scores), 1.0, size)
+        """The 0/1 mask of the whole budget, the groups that `finalize` keeps."""
+        return tf.convert_to_tensor(self.scores) if int(self.settled) else self._best(1.0)
 
     # Saving.
 

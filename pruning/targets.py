@@ -1,9 +1,9 @@
 """Which weights of a Keras model are pruned: chosen by their role, never by their shape.
 
-A kernel multiplies inputs; a bias or a normalisation gain does not, whatever its rank: the bias of a
-GRU is `(2, 3 * units)`, biases inside attention have two axes, and `LayerNormalization` over several
-axes has a two-dimensional `gamma`. So the default choice goes by the name that a layer gives its
-weight.
+A kernel multiplies inputs; a bias or a normalisation gain does not, whatever its rank: the bias of
+a GRU is `(2, 3 * units)`, biases inside attention have two axes, and `LayerNormalization` over
+several axes has a two-dimensional `gamma`. So the default choice goes by the name that a layer
+gives its weight.
 """
 
 import dataclasses
