@@ -141,6 +141,21 @@ def positive_integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def finite_number(name: str, value: Any, *, positive: bool = False) -> float:
+    """Returns `value` as a finite float >= 0 (> 0 if `positive`), or raises."""
+    number = float(value) if isinstance(value, numbers.Real) else -1.0
+    if isinstance(value, bool) or not 0.0 <= number < float("inf") or (positive and number == 0.0):
+        raise ValueError(
+            describe(
+                f"`{name}` is invalid.",
+                expected=f"a finite number {'>' if positive else '>='} 0",
+                received=value,
+                fix="pass a Python float",
+            )
+        )
+    return number
+
+
 def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Returns `value` if it is among `choices`, or raises naming them."""
     choices = tuple(choices)

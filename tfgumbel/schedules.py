@@ -63,9 +63,9 @@ class ExponentialTemperature(_StepwiseTemperature):
         self, rate: float, floor: float = 0.5, initial: float = 1.0, update_every: int = 1
     ):
         super().__init__(update_every)
-        self.rate = _number("rate", rate)
-        self.floor = _positive("floor", floor)
-        self.initial = _positive("initial", initial)
+        self.rate = _validation.finite_number("rate", rate)
+        self.floor = _validation.finite_number("floor", floor, positive=True)
+        self.initial = _validation.finite_number("initial", initial, positive=True)
         if self.floor > self.initial:
             raise ValueError(
                 _validation.describe(
@@ -85,8 +85,8 @@ class _Ramp(_StepwiseTemperature):
 
     def __init__(self, initial: float, final: float, num_steps: int, update_every: int = 1):
         super().__init__(update_every)
-        self.initial = _positive("initial", initial)
-        self.final = _positive("final", final)
+        self.initial = _validation.finite_number("initial", initial, positive=True)
+        self.final = _validation.finite_number("final", final, positive=True)
         self.num_steps = _validation.positive_integer("num_steps", num_steps)
 
     def _value(self, step: Any) -> Any:
@@ -235,21 +235,3 @@ def _tempered_layers(model: keras.Model) -> list[Any]:
     """The model's layers with a temperature, however nested: their weights name them."""
     owners = [getattr(variable, "temperature_owner", None) for variable in model.variables]
     return [layer for owner in owners if owner is not None and (layer := owner()) is not None]
-
-
-def _number(name: str, value: Any, *, positive: bool = False) -> float:
-    number = float(value)
-    if not (0.0 <= number < math.inf) or (positive and number == 0.0):
-        raise ValueError(
-            _validation.describe(
-                f"`{name}` is invalid.",
-                expected=f"a finite number {'>' if positive else '>='} 0",
-                received=value,
-                fix="pass a Python float",
-            )
-        )
-    return number
-
-
-def _positive(name: str, value: Any) -> float:
-    return _number(name, value, positive=True)

@@ -6,6 +6,7 @@ from tfgumbel.layers.categorical import CategoricalLayer
 from tfgumbel.layers.gapped_straight_through import GappedStraightThroughLayer
 from tfgumbel.layers.gumbel_rao import GumbelRaoLayer
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmaxLayer
+from tfgumbel.layers.hard_concrete import HardConcreteLayer
 from tfgumbel.layers.reinmax import ReinMaxLayer
 from tfgumbel.layers.straight_through import StraightThroughLayer
 from tfgumbel.layers.straight_through_gumbel_softmax import StraightThroughGumbelSoftmaxLayer
@@ -17,6 +18,7 @@ __all__ = [
     "GappedStraightThroughLayer",
     "GumbelRaoLayer",
     "GumbelSoftmaxLayer",
+    "HardConcreteLayer",
     "ReinMaxLayer",
     "StraightThroughGumbelSoftmaxLayer",
     "StraightThroughLayer",

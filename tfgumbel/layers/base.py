@@ -1,6 +1,5 @@
 """What every layer shares: temperature, inference, seed, precision and saving."""
 
-import functools
 import inspect
 import math
 import numbers
@@ -94,15 +93,15 @@ class DiscreteLayer(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
         self.seed_state = self.seed_generator.state
-        self._estimate: Any = functools.partial(entry, **options)
         self._entry = entry
+        self._options = tuple(options.items())  # Keras would wrap a dict, and SavedModel refuse it.
         self._initial_temperature = initial_temperature
         self._argument = temperature
         self._learnable = isinstance(temperature, str)
         self._schedule = temperature if isinstance(temperature, LearningRateSchedule) else None
         self._make_temperature()
         with tf.init_scope():  # Executed eagerly, the estimator checks temperature and options.
-            self._estimate(tf.zeros([1, 2]), temperature=self.temperature, seed=0)
+            entry(tf.zeros([1, 2]), temperature=self.temperature, seed=0, **options)
 
     def _make_temperature(self) -> None:
         """Makes the weights; they keep float32 or better under every dtype policy."""
@@ -161,7 +160,7 @@ class DiscreteLayer(keras.layers.Layer):
         """Returns a sample, the mode or the probabilities for prepared logits."""
         if training:
             self._follow_schedule()
-            return self._estimate(logits, temperature=self.temperature, seed=self._next_seed())
+            return self._draw(logits)
         if self.inference == "probs":
             return self._probs(logits)
         if self.inference == "argmax":
@@ -169,10 +168,15 @@ class DiscreteLayer(keras.layers.Layer):
         return self._sample(logits)
 
     def _sample(self, logits: tf.Tensor) -> tf.Tensor:
-        arguments = {"temperature": self.temperature, "seed": self._next_seed()}
         if self._entry.exact_sampling and not self._entry.hard:
-            return registry.get(_ROUNDED[self.event])(logits, **arguments)
-        return self._estimate(logits, **arguments)
+            rounded = registry.get(_ROUNDED[self.event])
+            return rounded(logits, temperature=self.temperature, seed=self._next_seed())
+        return self._draw(logits)
+
+    def _draw(self, logits: tf.Tensor) -> tf.Tensor:
+        return self._entry(
+            logits, temperature=self.temperature, seed=self._next_seed(), **dict(self._options)
+        )
 
     def _probs(self, logits: tf.Tensor) -> tf.Tensor:
         raise NotImplementedError
@@ -206,7 +210,7 @@ class DiscreteLayer(keras.layers.Layer):
             "initial_temperature": self._initial_temperature,
             "inference": self.inference,
             "seed": self.seed,
-            **self._estimate.keywords,
+            **dict(self._options),
         }
 
     @classmethod
