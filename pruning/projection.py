@@ -25,6 +25,7 @@ METHODS = ("newton", "bisection")
 # A solution uses the budget to this relative error. Rounding one tied float32 value moves it by
 # half as much, so nothing tighter can be had when every entry is equal.
 TOLERANCE = 1e-7
+_RUN, _BLOCK = 16, 4096  # entries added in single precision, and entries added side by side
 _NEWTON_STEPS = 10  # from here on every second step bisects, whatever the function looks like
 _MAX_STEPS = 250
 
@@ -203,28 +204,27 @@ def _clipped(z, weights, multiplier):
 
 
 def _used(z, weights, multiplier):
-    """The budget used at `multiplier` and minus its slope to the right, float64 scalars."""
-    s = _clipped(z, weights, multiplier)
-    shifted = z - tf.cast(multiplier, z.dtype) * (1 if weights is None else weights)
-    active = tf.cast((s > 0) & (shifted <= 1), z.dtype)
-    if weights is not None:
-        s, active = s * weights, active * weights**2
-    if z.dtype == tf.float64:
-        return tf.reduce_sum(s), tf.reduce_sum(active)
-    # One complex sum reads z once; two real ones would read it twice.
-    total = _sum_pairs(tf.complex(s, active))
-    return tf.math.real(total), tf.math.imag(total)
-
-
-def _sum_pairs(x):
-    """Sums a flat complex64 tensor: runs of 16 in single, the rest in double precision.
-
-    The runs are 64 entries apart, which is what lets a CPU add 64 of them side by side.
-    """
-    whole = tf.size(x) // 1024 * 1024
-    runs = tf.reduce_sum(tf.reshape(x[:whole], [-1, 16, 64]), axis=1)
-    body = tf.reduce_sum(tf.reduce_sum(tf.cast(runs, tf.complex128), axis=0))
-    return body + tf.reduce_sum(tf.cast(x[whole:], tf.complex128))
+    """The budget used at `multiplier`, and minus its slope to the right: float64 scalars."""
+    # Slices come first: a compiler fuses them into the loop, but would store what follows.
+    whole = 0 if z.dtype == tf.float64 else tf.size(z) // _BLOCK * _BLOCK
+    value = slope = tf.zeros((), tf.float64)
+    for part in (slice(None, whole), slice(whole, None)):
+        some = None if weights is None else weights[part]
+        s = _clipped(z[part], some, multiplier)
+        shift = tf.cast(multiplier, z.dtype) * (1.0 if some is None else some)
+        active = tf.cast((s > 0) & (z[part] - shift <= 1), z.dtype)
+        if some is not None:
+            s, active = s * some, active * some**2
+        if part.stop is not None and z.dtype != tf.float64:
+            # Runs of 16 are added in single precision, 256 runs side by side, the rest in double.
+            # One complex sum reads z once where two real ones would read it twice.
+            runs = tf.reshape(tf.complex(s, active), [-1, _RUN, _BLOCK // _RUN])
+            sums = tf.cast(tf.reduce_sum(runs, axis=1), tf.complex128)
+        else:
+            sums = tf.complex(tf.cast(s, tf.float64), tf.cast(active, tf.float64))
+        total = tf.reduce_sum(sums)
+        value, slope = value + tf.math.real(total), slope + tf.math.imag(total)
+    return value, slope
 
 
 def _compute_dtype(dtype):
