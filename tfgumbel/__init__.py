@@ -3,14 +3,25 @@
 import importlib
 from typing import Any
 
-from tfgumbel import estimators, layers, objectives, schedules
+from tfgumbel import diagnostics, estimators, layers, objectives, schedules
 from tfgumbel.estimators import *  # noqa: F403
+from tfgumbel.expectations import RunningMean, expectation
 from tfgumbel.layers import *  # noqa: F403
 
 # Resolved on first use: pruning imports this package, never the reverse at load time.
 _PRUNING = ("prune", "sparsity_report", "export_sparse", "keep_sparsity")
 
-__all__ = [*estimators.__all__, *layers.__all__, "layers", "objectives", "schedules", *_PRUNING]
+__all__ = [
+    *estimators.__all__,
+    *layers.__all__,
+    "RunningMean",
+    "diagnostics",
+    "expectation",
+    "layers",
+    "objectives",
+    "schedules",
+    *_PRUNING,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,168 @@
+"""Moments of a gradient estimator's draws: many in one compiled call, sums in float64."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import _validation
+from tfgumbel.diagnostics.enumeration import outcome_codes
+from tfgumbel.estimators import REGISTRY
+from tfgumbel.expectations import SCORE_FUNCTIONS, RunningMean, expectation
+
+Sums = dict[str, np.ndarray]
+
+
+def resolve(specification: Any, *, temperature: Any, event: str) -> dict[str, Any]:
+    """Returns the arguments of `expectation` that name one estimator and its options.
+
+    Args:
+        specification: A name, a callable, or a pair (name, options).
+        temperature: For an estimator that requires one and whose options do not give it.
+        event: The kind of variable.
+    """
+    name, options = specification, {}
+    if isinstance(specification, tuple):
+        name, options = specification
+    if isinstance(name, str):
+        _validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
+        if name in SCORE_FUNCTIONS:
+            if "baseline" in inspect.signature(SCORE_FUNCTIONS[name]).parameters:
+                options = {"baseline": RunningMean(), **options}
+            return {"estimator": name, **options}
+        _check_entry(name, event)
+        name = REGISTRY[name].function
+    function = functools.partial(name, **options)
+    parameter = inspect.signature(function).parameters.get("temperature")
+    if parameter is not None and parameter.default is inspect.Parameter.empty:
+        function = functools.partial(function, temperature=temperature)
+    return {"estimator": function}
+
+
+def sample_gradients(
+    f: Callable[[tf.Tensor], tf.Tensor],
+    logits: tf.Tensor,
+    arguments: Mapping[str, Any],
+    *,
+    num_draws: int,
+    seed: Any,
+    event: str,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws independent gradient estimates together.
+
+    Returns:
+        gradients: (num_draws, *logits.shape), each from one sample.
+        sample: (num_draws, *logits.shape), the samples themselves.
+    """
+    repeated = tf.broadcast_to(logits, [num_draws, *logits.shape])
+    seen = []
+
+    def with_sample_axis(sample: tf.Tensor) -> tf.Tensor:
+        seen.append(sample[0])
+        return f(sample[0])[tf.newaxis]
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(repeated)
+        value = expectation(
+            with_sample_axis, repeated, seed=seed, num_samples=1, event=event, **arguments
+        )
+    gradients = tape.gradient(value, repeated)
+    if gradients is None:
+        raise ValueError(
+            _validation.describe(
+                "An estimator gave no gradient for the logits.",
+                expected="a sample differentiable in the logits",
+                received=f"{arguments['estimator']!r}",
+                fix="use an estimator of the registry, or one whose output depends on its logits",
+            )
+        )
+    return gradients, seen[0]
+
+
+def summing_function(
+    f: Callable[[tf.Tensor], tf.Tensor],
+    logits: tf.Tensor,
+    arguments: Mapping[str, Any],
+    truth: np.ndarray,
+    *,
+    num_draws: int,
+    num_outcomes: int,
+    event: str,
+    jit_compile: bool,
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Compiles a function of a seed that draws errors x = g - truth and returns their sums.
+
+    The sums, all float64: `count` (outcomes,), `error` (outcomes, size) and `square` (outcomes,) of
+    |x|^2, by outcome; over all draws `square_by_entry` (size,), `fourth` of |x|^4 and `cosine` of
+    the draws' cosines with the truth.
+    """
+    center = tf.constant(truth.reshape(-1), tf.float64)
+
+    @tf.function(jit_compile=jit_compile)
+    def sums(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        gradients, sample = sample_gradients(
+            f, logits, arguments, num_draws=num_draws, seed=seed, event=event
+        )
+        gradients = tf.cast(tf.reshape(gradients, [num_draws, -1]), tf.float64)
+        codes = outcome_codes(sample, event)
+        error = gradients - center
+        square = tf.reduce_sum(error**2, axis=1)
+        cosine = tf.math.divide_no_nan(
+            tf.linalg.matvec(gradients, center), tf.norm(gradients, axis=1) * tf.norm(center)
+        )
+        by_outcome = functools.partial(
+            tf.math.unsorted_segment_sum, segment_ids=codes, num_segments=num_outcomes
+        )
+        return {
+            "count": by_outcome(tf.ones_like(square)),
+            "error": by_outcome(error),
+            "square": by_outcome(square),
+            "square_by_entry": tf.reduce_sum(error**2, axis=0),
+            "fourth": tf.reduce_sum(square**2),
+            "cosine": tf.reduce_sum(cosine),
+        }
+
+    return sums
+
+
+def within_outcome_variance(sums: Mapping[str, np.ndarray]) -> np.ndarray:
+    """E[tr Var(g | D)], estimated from the outcomes that were drawn twice or more (else NaN).
+
+    Args:
+        sums: `count` and `square` (..., outcomes), `error` (..., outcomes, size).
+
+    Returns:
+        variance: Shape (...).
+    """
+    count = np.asarray(sums["count"])
+    repeated = count > 1
+    spread = sums["square"] - np.sum(sums["error"] ** 2, -1) / np.maximum(count, 1.0)
+    spread = np.where(repeated, count * np.maximum(spread, 0.0) / np.maximum(count - 1.0, 1.0), 0.0)
+    total = np.sum(count * repeated, -1)
+    return np.where(total > 0, np.sum(spread, -1) / np.where(total > 0, total, 1.0), np.nan)
+
+
+def _check_entry(name: str, event: str) -> None:
+    entry = REGISTRY[name]
+    if entry.event != event:
+        raise ValueError(
+            _validation.describe(
+                f"`{name}` is not an estimator of {event} variables.",
+                expected=f"event={entry.event!r}",
+                received=event,
+                fix="of that event: "
+                + ", ".join(e.name for e in REGISTRY.values() if e.event == event),
+            )
+        )
+    if not entry.differentiable:
+        raise ValueError(
+            _validation.describe(
+                f"`{name}` has no gradient.",
+                expected="a gradient estimator",
+                received=name,
+                fix="leave it out; it is exact sampling alone",
+            )
+        )

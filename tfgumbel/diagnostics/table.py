@@ -1,0 +1,136 @@
+"""The result of a comparison: a table in the terminal, columns and rows in code."""
+
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+import rich.box
+import rich.console
+import rich.table
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What was measured of one estimator; see `compare_estimators` for the definitions.
+
+    Attributes:
+        estimator: Its label.
+        bias: |mean - truth|.
+        bias_standard_error: Root mean square of |mean - truth| were there no bias.
+        variance: Total variance, the sum over the entries.
+        within_variance: The part of it that D does not explain.
+        between_variance: The part of it that D explains: the difference of the two.
+        mse: Mean squared distance from the truth.
+        mse_standard_error: Its standard error.
+        cosine: Mean cosine of a draw with the truth.
+        cosine_of_mean: Cosine of the mean of all draws with the truth.
+        seconds: Time of one draw within a compiled batch of them, value and gradient.
+        mean: Mean gradient, the shape of the logits.
+        standard_error: Standard error of each entry of `mean`.
+    """
+
+    estimator: str
+    bias: float
+    bias_standard_error: float
+    variance: float
+    within_variance: float
+    between_variance: float
+    mse: float
+    mse_standard_error: float
+    cosine: float
+    cosine_of_mean: float
+    seconds: float
+    mean: np.ndarray = dataclasses.field(repr=False)
+    standard_error: np.ndarray = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Gradient estimators side by side: `print` it, or take `comparison["variance"]`.
+
+    Attributes:
+        rows: Label to `Row`, in the order asked for.
+        value: E[f(D)] by enumeration.
+        truth: Its gradient, float64, the shape of the logits.
+        num_outcomes: Joint outcomes of D.
+        num_draws: Draws of each estimator.
+        batch_size: Draws of one timed call.
+    """
+
+    rows: dict[str, Row]
+    value: float
+    truth: np.ndarray
+    num_outcomes: int
+    num_draws: int
+    batch_size: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns: the fields of `Row` that hold one number or label."""
+        arrays = ("mean", "standard_error")
+        return tuple(field.name for field in dataclasses.fields(Row) if field.name not in arrays)
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        """One column as an array, in the order of the rows."""
+        if column not in self.columns:
+            raise KeyError(f"no column {column!r}; there are {', '.join(self.columns)}")
+        return np.array([getattr(row, column) for row in self.rows.values()])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Columns as lists: plain values, ready for JSON."""
+        return {column: self[column].tolist() for column in self.columns}
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame indexed by estimator; needs pandas."""
+        import pandas
+
+        return pandas.DataFrame(self.to_dict()).set_index("estimator")
+
+    def __rich__(self) -> rich.table.Table:
+        table = rich.table.Table(
+            box=rich.box.SIMPLE_HEAD,
+            title=f"Gradient estimators, {self.num_draws:,} draws each",
+            caption=(
+                f"|true gradient| = {np.linalg.norm(self.truth):.4g} over {self.num_outcomes:,} "
+                f"outcomes; +- one standard error; time of a draw in batches of "
+                f"{self.batch_size:,}"
+            ),
+        )
+        table.add_column("estimator", overflow="fold")
+        for heading in ("bias", "variance", "within D", "between D", "MSE", "cosine", "time"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        best = min(row.mse for row in self.rows.values())
+        for row in self.rows.values():
+            table.add_row(
+                row.estimator,
+                f"{row.bias:.2g} +- {row.bias_standard_error:.1g}",
+                _number(row.variance),
+                _number(row.within_variance, scale=row.variance),
+                _number(row.between_variance, scale=row.variance),
+                _number(row.mse),
+                f"{row.cosine:.3f}",
+                _time(row.seconds),
+                style="bold" if row.mse == best else None,
+            )
+        return table
+
+    def __str__(self) -> str:
+        console = rich.console.Console(file=io.StringIO(), width=120)
+        console.print(self)
+        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+
+def _number(value: float, scale: float = 0.0) -> str:
+    """Three digits; 0 where the value is rounding error beside `scale`."""
+    return "0" if abs(value) <= 1e-9 * abs(scale) else f"{value:.3g}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
