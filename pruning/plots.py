@@ -1,0 +1,150 @@
+"""Pictures of a sparse model: densities, masks, and the scores while they were learned."""
+
+import math
+import os
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+INK, MUTED, ACCENT = "#222222", "#8a8f98", "#2563a8"
+BINS = 25
+_MASKS_A_ROW = 3
+
+
+class ScoreHistory(keras.callbacks.Callback):
+    """Keeps a histogram of a `PrunedModel`'s scores at the start and after every epoch.
+
+    Attributes:
+        counts: list of int64 arrays, shape (BINS,): scores in equal bins from 0 to 1.
+        steps: list of ints, the updates done at each.
+
+    Example:
+        >>> history = ScoreHistory()
+        >>> # pruned.fit(x, y, callbacks=[history]); pruned.report().plot("masks.png", history)
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.counts: list[np.ndarray] = []
+        self.steps: list[int] = []
+
+    def record(self, scores: Any, step: int) -> None:
+        """Adds a histogram of scores in [0, 1]."""
+        counts, _ = np.histogram(np.asarray(scores), bins=BINS, range=(0.0, 1.0))
+        self.counts.append(counts)
+        self.steps.append(int(step))
+
+    def on_train_begin(self, logs=None):
+        self.record(self.model.scores.numpy(), self.model.step.numpy())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.record(self.model.scores.numpy(), self.model.step.numpy())
+
+
+def plot_report(report: Any, path: Any = None, history: ScoreHistory | None = None) -> Any:
+    """Draws a `SparsityReport`; see `SparsityReport.plot`.
+
+    Args:
+        report: a `SparsityReport`.
+        path: where to save the picture, written under a temporary name and renamed; or None.
+        history: a `ScoreHistory`, for a panel of the scores over time; or None.
+
+    Returns:
+        figure: a `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    images = [target for target in report.targets if len(target.shape) == 2]
+    mask_rows = math.ceil(len(images) / _MASKS_A_ROW)
+    bars_height = 0.9 + 0.32 * len(report.targets)
+    heights = [bars_height, *[3.0] * mask_rows, *([2.6] if history else [])]
+    figure = Figure(figsize=(9.0, sum(heights) + 0.4), layout="constrained")
+    panels = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _bars(panels[0].subplots(), report)
+    for row in range(mask_rows):
+        axes = panels[1 + row].subplots(1, _MASKS_A_ROW, squeeze=False)[0]
+        shown = images[row * _MASKS_A_ROW : (row + 1) * _MASKS_A_ROW]
+        for ax, target in zip(axes, shown, strict=False):
+            _mask(ax, target)
+        for ax in axes[len(shown) :]:
+            ax.set_axis_off()
+    if history:
+        _scores(panels[-1].subplots(), history)
+    if path is not None:
+        _save(figure, pathlib.Path(path))
+    return figure
+
+
+def _bars(ax: Any, report: Any) -> None:
+    names = [target.name for target in report.targets]
+    places = np.arange(len(names))
+    densities = [100 * target.density for target in report.targets]
+    ax.barh(places, densities, color=ACCENT, height=0.65)
+    ax.axvline(100 * report.density, color=INK, linewidth=0.8, linestyle=":")
+    for place, target in zip(places, report.targets, strict=True):
+        text = f"  {100 * target.density:.2f}%   {target.kept:,} of {target.size:,}"
+        ax.text(100 * target.density, place, text, va="center", fontsize=8, color=INK)
+    ax.set_yticks(places, names, fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.45 * max(densities, default=1.0) or 1.0)
+    ax.set_xlabel("weights kept, % (dotted: all targets)", fontsize=8, color=MUTED)
+    title = f"{report.kept:,} of {report.size:,} weights kept ({100 * report.density:.2f}%)"
+    ax.set_title(title, loc="left", fontsize=11, color=INK)
+    _plain(ax)
+
+
+def _mask(ax: Any, target: Any) -> None:
+    # One pixel of the picture covers many weights: show the share kept under it.
+    image = _shrink(target.mask.astype(np.float32), 100)
+    ax.imshow(image, cmap="Blues", aspect="auto", vmin=0.0, vmax=max(image.max(), 1e-9))
+    ax.set_title(f"{target.name}\n{target.shape[0]} inputs x {target.shape[1]} outputs", fontsize=8)
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def _shrink(mask: np.ndarray, limit: int) -> np.ndarray:
+    """Means over equal tiles, so that no side is longer than about `limit`."""
+    steps = [max(1, math.ceil(length / limit)) for length in mask.shape]
+    padding = [(0, -length % step) for length, step in zip(mask.shape, steps, strict=True)]
+    padded = np.pad(mask, padding, constant_values=np.nan)
+    rows, columns = (length // step for length, step in zip(padded.shape, steps, strict=True))
+    return np.nanmean(padded.reshape(rows, steps[0], columns, steps[1]), axis=(1, 3))
+
+
+def _scores(ax: Any, history: ScoreHistory) -> None:
+    counts = np.stack(history.counts, axis=1) / np.sum(history.counts[0])
+    # Columns are moments; the colour is logarithmic, as nearly all scores end at 0.
+    shade = np.log10(np.maximum(counts, 10.0**-5))
+    image = ax.imshow(
+        shade,
+        origin="lower",
+        aspect="auto",
+        cmap="Blues",
+        extent=(-0.5, len(counts[0]) - 0.5, 0, 1),
+    )
+    ax.set_xlabel("epoch (0: before training)", fontsize=8, color=MUTED)
+    ax.set_ylabel("keep probability", fontsize=8, color=MUTED)
+    ax.set_title("scores over time", loc="left", fontsize=11, color=INK)
+    bar = ax.figure.colorbar(image, ax=ax, ticks=range(-5, 1))
+    bar.ax.set_yticklabels(["0", *(f"{10.0**power:g}" for power in range(-4, 1))], fontsize=7)
+    bar.set_label("share of scores", fontsize=8, color=MUTED)
+    ax.tick_params(labelsize=8)
+
+
+def _plain(ax: Any) -> None:
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="x", labelsize=8, colors=MUTED)
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    figure.savefig(temporary, dpi=150)
+    os.replace(temporary, path)
