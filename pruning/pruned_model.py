@@ -12,6 +12,7 @@ from pruning.finishing import finalize
 from pruning.learning_rates import own_optimizer, track_total_steps
 from pruning.magnitude import METHODS, NUM_UPDATES, magnitudes, priorities
 from pruning.masking import mask_weights, noisy_weights
+from pruning.report import SparsityReport, sparsity_report
 from pruning.schedules import PruningSchedule
 from pruning.structures import Grid, Structure
 from pruning.targets import Filter, candidates, select
@@ -392,6 +393,10 @@ class PrunedModel(keras.Model):
     def final_mask(self) -> tf.Tensor:
         """The 0/1 mask of the whole budget, the groups that `finalize` keeps."""
         return tf.convert_to_tensor(self.scores) if int(self.settled) else self._best(1.0)
+
+    def report(self, **kwargs: Any) -> SparsityReport:
+        """Where the kept weights are and what they cost; see `tfgumbel.sparsity_report`."""
+        return sparsity_report(self, **kwargs)
 
     # Saving.
 

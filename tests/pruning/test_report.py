@@ -94,7 +94,7 @@ def test_pruned_model_is_reported_as_it_would_be_finalized():
     before = [weight.copy() for weight in model.get_weights()]
     pruned = pruning.prune(model, 20, seed=3)
     pruned.scores.assign(np.random.default_rng(0).random(pruned.scores.shape))
-    report = sparsity_report(pruned)
+    report = pruned.report()
     assert report.kept == 20
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
