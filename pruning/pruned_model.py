@@ -1,6 +1,7 @@
 """A Keras model that learns which of another model's weights to keep, under an exact budget."""
 
 import inspect
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,7 +84,8 @@ class PrunedModel(keras.Model):
         self.hard = bool(hard)
         self.schedule = PruningSchedule() if schedule is None else schedule
         self.score_learning_rate = float(score_learning_rate)
-        self.seed = int(keras.random.SeedGenerator(seed).get_config()["seed"])
+        # Python's generator, which keras.utils.set_random_seed sets.
+        self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.grids = tuple(Grid.of(target, self.structure) for target in chosen)
         self.budget = make_budget(chosen, self.grids, k, scope, self.structure)
         self._explicit_total = (
