@@ -1,0 +1,140 @@
+"""Train a variational auto-encoder with discrete latents; flags only, the work is in train.py.
+
+Without flags it is a demonstration: straight-through, straight-through Gumbel-Softmax and exact
+Gumbel-Rao, the same steps each, on scikit-learn's digits.
+
+    python -m examples.discrete_vae.main
+    python -m examples.discrete_vae.main --estimator=gumbel_rao --dataset=binarized_mnist \
+        --data_dir=$HOME/tensorflow_datasets
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from examples.discrete_vae import data, pictures, train
+from tfgumbel.estimators import REGISTRY
+
+DEMO = ("straight_through", "straight_through_gumbel_softmax", "gumbel_rao")
+# What differs from the settings of the paper's experiment, for a data set of 1,197 8x8 images.
+SMALL = {"steps": 6_000, "hidden_units": (200,), "eval_every": 1_000, "validation_images": 300}
+
+FLAGS = flags.FLAGS
+_DEFAULTS = train.Settings()
+
+flags.DEFINE_enum("estimator", None, list(REGISTRY), "Gradient estimator; none: compare three.")
+flags.DEFINE_enum("dataset", _DEFAULTS.dataset, data.DATASETS, "Images to model.")
+flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
+flags.DEFINE_enum(
+    "binarization",
+    _DEFAULTS.binarization,
+    ["fixed", "stochastic"],
+    "Training pixels drawn once, or anew at every step; binarized_mnist comes fixed.",
+)
+flags.DEFINE_float("temperature", None, "Temperature; none: the estimator's own.", lower_bound=0.0)
+flags.DEFINE_string("num_samples", "exact", 'Draws of Gumbel-Rao: a count, or "exact".')
+flags.DEFINE_enum("arity", "8", ["2", "4", "8", "16"], "Classes of each variable.")
+flags.DEFINE_integer("latent_bits", 240, "Variables times log2(arity).", lower_bound=1)
+flags.DEFINE_list("hidden_units", None, "Widths of the encoder; the decoder mirrors them.")
+flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Images of a step.", lower_bound=1)
+flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1)
+flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, train.OPTIMIZERS, "Keras optimizer.")
+flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Peak rate.", lower_bound=0.0)
+flags.DEFINE_float("momentum", _DEFAULTS.momentum, "Of sgd and rmsprop.", lower_bound=0.0)
+flags.DEFINE_enum("decay", _DEFAULTS.decay, ["cosine", "constant"], "Of the rate after warm-up.")
+flags.DEFINE_integer("warmup_steps", _DEFAULTS.warmup_steps, "Linear warm-up.", lower_bound=0)
+flags.DEFINE_float("weight_decay", _DEFAULTS.weight_decay, "Keras's decoupled weight decay.")
+flags.DEFINE_float("clip_norm", None, "Largest norm of the whole gradient.")
+flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, batches and noise.")
+flags.DEFINE_integer("eval_every", None, "Steps between validations and checkpoints.")
+flags.DEFINE_integer("validation_samples", _DEFAULTS.validation_samples, "Of a validation bound.")
+flags.DEFINE_integer("validation_images", None, "Images of a validation.")
+flags.DEFINE_integer("eval_samples", _DEFAULTS.eval_samples, "Of the test bound.", lower_bound=1)
+flags.DEFINE_integer("eval_images", None, "First images of the test; none: all.", lower_bound=2)
+flags.DEFINE_string("run_dir", "runs/discrete_vae", "Checkpoints, events, pictures, results.")
+
+
+def settings_from_flags():
+    """`train.Settings` of the flags; those left out depend on the data set."""
+    small = SMALL if FLAGS.dataset == "digits" else {}
+    values = {}
+    for field in dataclasses.fields(train.Settings):
+        value = FLAGS[field.name].value
+        if value is None:
+            value = small.get(field.name, field.default)
+        values[field.name] = value
+    values["arity"] = int(values["arity"])
+    values["hidden_units"] = tuple(int(units) for units in values["hidden_units"])
+    if values["num_samples"] != "exact":
+        values["num_samples"] = int(values["num_samples"])
+    return train.Settings(**values)
+
+
+def draw(training, run_dir):
+    """Saves the pictures of one trained model; returns their paths."""
+    splits, model = training.splits, training.model
+    names = ("reconstructions", "samples", "traversal")
+    paths = {name: run_dir / f"{name}.png" for name in names}
+    pictures.reconstructions(model, splits.test[:12], splits.image_shape, paths["reconstructions"])
+    pictures.samples(model, splits.image_shape, paths["samples"])
+    pictures.traversal(model, splits.test[0], splits.image_shape, paths["traversal"])
+    return list(paths.values())
+
+
+def report(results, bounds):
+    """Prints the table: test bounds, and their mean difference from the last estimator's, image by
+    image, with its standard error."""
+    last = list(results)[-1]
+    one = results[last]
+    table = Table(
+        title=f"-log p(x) bound, {one['test_images']} test images, "
+        f"{one['test_samples']} samples, {one['settings']['steps']} steps (lower is better)"
+    )
+    table.add_column("estimator", no_wrap=True)
+    for column in ("temp.", "valid.", "test", f"minus {last}"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, result in results.items():
+        gap = bounds[name] - bounds[last]
+        error = gap.std(ddof=1) / np.sqrt(len(gap))
+        table.add_row(
+            name,
+            f"{result['settings']['temperature']:g}",
+            f"{min(entry['validation_bound'] for entry in result['history']):.2f}",
+            f"{result['test_bound']:.2f}",
+            "" if name == last else f"{gap.mean():+.2f} +- {error:.2f}",
+        )
+    Console().print(table)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Flags only, no arguments. Received: {argv[1:]}")
+    settings = settings_from_flags()
+    names = [FLAGS.estimator] if FLAGS.estimator else DEMO
+    splits = data.load(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        binarization=settings.binarization,
+        seed=settings.seed,
+    )
+    results, bounds, paths = {}, {}, []
+    for name in names:
+        run_dir = pathlib.Path(FLAGS.run_dir)
+        if len(names) > 1:
+            run_dir /= name
+        one = dataclasses.replace(settings, estimator=name)
+        training, results[name] = train.run(one, run_dir, splits=splits)
+        bounds[name] = np.load(run_dir / "test_bounds.npy", allow_pickle=False)
+        paths = draw(training, run_dir)
+    curves = pathlib.Path(FLAGS.run_dir) / "curves.png"
+    pictures.curves(results, curves)
+    report(results, bounds)
+    print("Pictures:", *(str(path) for path in [*paths, curves]))
+
+
+if __name__ == "__main__":
+    app.run(main)

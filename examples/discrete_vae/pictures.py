@@ -1,0 +1,94 @@
+"""Pictures of a trained model: reconstructions, samples, traversals, validation curves."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def _figure(rows, columns, size=0.7):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(size * columns + 0.4, size * rows + 0.6), layout="constrained")
+
+
+def _image(axes, pixels, shape):
+    axes.imshow(np.reshape(pixels, shape), cmap="gray_r", vmin=0.0, vmax=1.0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("0.8")
+
+
+def reconstructions(model, images, shape, path, *, seed=0):
+    """Test images above the mean pixels of p(x | D) for one draw of D from q(D | x)."""
+    images = tf.cast(images, tf.float32)
+    means = tf.sigmoid(model(images, tf.constant([seed, 1]))).numpy()
+    figure = _figure(2, len(images))
+    axes = figure.subplots(2, len(images))
+    for column in range(len(images)):
+        _image(axes[0, column], images[column], shape)
+        _image(axes[1, column], means[column], shape)
+    axes[0, 0].set_ylabel("image", fontsize=8)
+    axes[1, 0].set_ylabel("p(x | D)", fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def samples(model, shape, path, *, rows=6, columns=12, seed=0):
+    """Mean pixels of p(x | D) for D drawn from the uniform prior."""
+    count = rows * columns
+    classes = tf.random.stateless_uniform(
+        [count, model.num_variables], [seed, 2], maxval=model.arity, dtype=tf.int32
+    )
+    means = tf.sigmoid(model.decode(tf.one_hot(classes, model.arity))).numpy()
+    figure = _figure(rows, columns)
+    for axes, pixels in zip(figure.subplots(rows, columns).flat, means, strict=True):
+        _image(axes, pixels, shape)
+    figure.savefig(path, dpi=150)
+
+
+def traversal(model, image, shape, path, *, rows=8):
+    """One image's most probable D, one variable at a time set to each of its classes.
+
+    The rows are the variables whose change moves the image most; a red frame marks the class that
+    the posterior prefers.
+    """
+    logits = model.posterior_logits(tf.cast(image[np.newaxis], tf.float32))
+    classes = tf.argmax(logits[0], axis=-1, output_type=tf.int32).numpy()
+    changed = np.tile(classes, (model.num_variables, model.arity, 1))
+    for variable in range(model.num_variables):
+        changed[variable, :, variable] = np.arange(model.arity)
+    codes = tf.one_hot(changed.reshape(-1, model.num_variables), model.arity)
+    means = tf.sigmoid(model.decode(codes)).numpy()
+    means = means.reshape(model.num_variables, model.arity, -1)
+    influence = means.var(axis=1).sum(axis=-1)
+    chosen = np.argsort(-influence)[: min(rows, model.num_variables)]
+    figure = _figure(len(chosen), model.arity)
+    grid = figure.subplots(len(chosen), model.arity, squeeze=False)
+    for row, variable in enumerate(chosen):
+        for column in range(model.arity):
+            _image(grid[row, column], means[variable, column], shape)
+        for spine in grid[row, classes[variable]].spines.values():
+            spine.set_color("red")
+            spine.set_linewidth(1.5)
+        grid[row, 0].set_ylabel(f"D{variable}", fontsize=8, rotation=0, ha="right", va="center")
+    for column in range(model.arity):
+        grid[0, column].set_title(str(column), fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def curves(results, path):
+    """Validation bound against steps, a line for each run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, result in results.items():
+        steps = [entry["step"] for entry in result["history"]]
+        bounds = [entry["validation_bound"] for entry in result["history"]]
+        axes.plot(steps, bounds, marker=".", label=name)
+    last = [result["history"][-1]["validation_bound"] for result in results.values()]
+    axes.set_ylim(min(last) - 2.0, max(last) + 15.0)
+    axes.set_xlabel("optimizer steps")
+    axes.set_ylabel("validation bound [nats], lower is better")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
