@@ -15,12 +15,14 @@ independent. With phi = E[exp(-t W)], a = E[W exp(-t W)] / phi, a_i = 1 and v ce
 
     g_j = Int Int de exp(-e) dt t exp(-t) Prod_{m != i} phi_m  a_j (v_j Sum a - Sum a v) / tau.
 
-log phi and a are Chebyshev series in log p (times a power of p), and everything above but the last
-factor is a sum over classes: the sums act on the series' basis, and each (e, t) node costs a few
-products per variable, not per class. Two classes need a single integral.
+log phi and a are linear in a basis of a dozen functions of p (`quadrature_series`), and everything
+above but a_j v_j and a_j is a sum over classes. So the classes are summed over, and at the end
+evaluated, on the basis alone: each (e, t) node costs a few products per variable, not per class.
+Two classes need a single integral.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,8 +30,10 @@ import tensorflow as tf
 from tfgumbel import _validation
 from tfgumbel.estimators import quadrature_series
 
-# Elements of the largest intermediate of one chunk of variables.
-_CHUNK_SIZE = 2**22
+Series = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+# Numbers held at once for one chunk of variables.
+_CHUNK_SIZE = 2**24
 
 
 def categorical_gumbel_rao_vjp(
@@ -102,62 +106,97 @@ def bernoulli_gumbel_rao_vjp(
     """
     sign = 2.0 * sample - 1.0
     log_other = -tf.nn.softplus(logits * sign)  # log probability of the value not drawn
-    basis = quadrature_series.basis(log_other)
-    scale = tf.exp(quadrature_series.power(temperature) * log_other)
-    weight, log_weight = quadrature_series.binary_series(temperature)
+    scale = upstream * tf.exp(quadrature_series.power(temperature) * log_other)
+    coarse, fine = quadrature_series.basis_factors(log_other)
 
     def evaluate(coefficients: tf.Tensor) -> tf.Tensor:
-        return scale * tf.linalg.matvec(basis, coefficients[:, 0])
+        terms = iter(tf.unstack(coefficients))
+        return sum(c * sum(f * next(terms) for f in fine) for c in coarse)
 
-    grad_logits = upstream * evaluate(weight)
-    grad_temperature = -tf.reduce_sum(upstream * sign * evaluate(log_weight))
-    return grad_logits, grad_temperature
+    weight, log_weight = quadrature_series.binary_series(temperature)
+    return scale * evaluate(weight), -tf.reduce_sum(scale * sign * evaluate(log_weight))
 
 
-def _moments(log_probs, sample, upstream, temperature):  # type: ignore[no-untyped-def]
-    """Sums over the losing classes of the basis, and of the basis times centred v."""
+class _Losers(NamedTuple):
+    """What the losing classes of a chunk of variables contribute."""
+
+    centred: tf.Tensor  # v_j - v_i, [rows, num_classes]
+    scale: tf.Tensor  # p_j^k, and 0 for the winner, [rows, num_classes]
+    coarse: tf.Tensor  # [rows, COARSE, num_classes]
+    fine: tf.Tensor  # [rows, FINE, num_classes]
+    moment: tf.Tensor  # Sum over the losers of the basis, [rows, SIZE]
+    moment_v: tf.Tensor  # Sum over the losers of the basis times centred v, [rows, SIZE]
+
+
+def _losers(
+    log_probs: tf.Tensor, sample: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
+) -> _Losers:
     centred = upstream - tf.reduce_sum(upstream * sample, axis=-1, keepdims=True)
     scale = tf.exp(quadrature_series.power(temperature) * log_probs) * (1.0 - sample)
-    basis = quadrature_series.basis(log_probs)
-    moments = tf.stack([scale, scale * centred], axis=1) @ basis  # [rows, 2, DEGREE]
-    return centred, scale, basis, moments[:, 0], moments[:, 1]
-
-
-def _joint(moment, moment_v, temperature, series, num_classes):  # type: ignore[no-untyped-def]
-    """At every node: the joint weight, Sum a and Sum a v, each [rows, nodes]."""
-    weight, _, log_survival = series
-    outer = np.outer(
-        quadrature_series.winner_nodes()[1],
-        quadrature_series.inverse_square_nodes(num_classes)[1],
+    coarse, fine = (tf.stack(x, axis=1) for x in quadrature_series.basis_factors(log_probs))
+    weights = coarse * scale[:, tf.newaxis]
+    weights = tf.concat([weights, weights * centred[:, tf.newaxis]], axis=1)
+    moments = tf.reshape(
+        tf.matmul(weights, fine, transpose_b=True), [-1, 2, quadrature_series.SIZE]
     )
-    joint = tf.constant(outer.reshape(-1), moment.dtype) * tf.exp(-(moment @ log_survival))
-    return joint, 1.0 + temperature * (moment @ weight), temperature * (moment_v @ weight)
+    return _Losers(centred, scale, coarse, fine, moments[:, 0], moments[:, 1])
 
 
-def _logits_product(log_probs, sample, upstream, temperature, series):  # type: ignore[no-untyped-def]
-    centred, scale, basis, *moments = _moments(log_probs, sample, upstream, temperature)
-    joint, sum_a, sum_av = _joint(*moments, temperature, series, log_probs.shape[-1])
-    pulled = [tf.matmul(joint * x, series[0], transpose_b=True) for x in (sum_a, sum_av)]
-    factors = basis @ tf.stack(pulled, axis=-1)  # [rows, num_classes, 2]
-    losers = scale * (centred * factors[..., 0] - factors[..., 1])
-    return losers - sample * tf.reduce_sum(losers, axis=-1, keepdims=True)
+def _outer_weights(num_classes: int, dtype: tf.DType) -> tf.Tensor:
+    """Weights of the nodes (e, t), flattened."""
+    e_weights = quadrature_series.winner_nodes()[1]
+    t_weights = quadrature_series.inverse_square_nodes(num_classes)[1]
+    return tf.constant(np.outer(e_weights, t_weights).reshape(-1), dtype)
 
 
-def _temperature_product(log_probs, sample, upstream, temperature, series):  # type: ignore[no-untyped-def]
-    """E[Sum_j v_j S_j (l_j - Sum_l S_l l_l)] / temperature, l = -log W, for every row."""
-    *_, moment, moment_v = _moments(log_probs, sample, upstream, temperature)
-    joint, sum_a, sum_av = _joint(moment, moment_v, temperature, series, log_probs.shape[-1])
-    integrand = (moment_v @ series[1]) * sum_a - sum_av * (moment @ series[1])
-    return tf.reduce_sum(joint * integrand, axis=-1)
+def _logits_product(
+    log_probs: tf.Tensor,
+    sample: tf.Tensor,
+    upstream: tf.Tensor,
+    temperature: tf.Tensor,
+    series: Series,
+) -> tf.Tensor:
+    """The gradient in the logits, [rows, num_classes]."""
+    losers = _losers(log_probs, sample, upstream, temperature)
+    weight, _, log_phi = series
+    joint = tf.exp(losers.moment @ log_phi)  # Prod phi at every node
+    sum_a = 1.0 + losers.moment @ (temperature * weight)
+    sum_av = losers.moment_v @ (temperature * weight)
+    back = weight * _outer_weights(log_probs.shape[1], log_probs.dtype)
+    pulled = [tf.matmul(joint * x, back, transpose_b=True) for x in (sum_a, sum_av)]
+    pulled = tf.reshape(
+        tf.stack(pulled, axis=1), [-1, 2 * quadrature_series.COARSE, quadrature_series.FINE]
+    )
+    by_coarse = tf.reshape(
+        pulled @ losers.fine, [-1, 2, quadrature_series.COARSE, log_probs.shape[1]]
+    )
+    factors = tf.reduce_sum(by_coarse * losers.coarse[:, tf.newaxis], axis=2)
+    grad = losers.scale * (losers.centred * factors[:, 0] - factors[:, 1])
+    return grad - sample * tf.reduce_sum(grad, axis=-1, keepdims=True)
+
+
+def _temperature_product(
+    log_probs: tf.Tensor,
+    sample: tf.Tensor,
+    upstream: tf.Tensor,
+    temperature: tf.Tensor,
+    series: Series,
+) -> tf.Tensor:
+    """E[Sum_j v_j S_j (l_j - Sum_l S_l l_l) | D] / temperature, l = -log W, for every row."""
+    losers = _losers(log_probs, sample, upstream, temperature)
+    weight, log_weight, log_phi = series
+    sum_a = 1.0 + losers.moment @ (temperature * weight)
+    sum_av = losers.moment_v @ (temperature * weight)
+    integrand = (losers.moment_v @ log_weight) * sum_a - sum_av * (losers.moment @ log_weight)
+    joint = tf.exp(losers.moment @ log_phi)
+    return tf.linalg.matvec(joint * integrand, _outer_weights(log_probs.shape[1], log_probs.dtype))
 
 
 def _map_chunks(function: Callable[..., tf.Tensor], rows: list[tf.Tensor]) -> tf.Tensor:
     """Applies `function` to [rows, num_classes] tensors, in equal chunks if there are many."""
     num_classes = rows[0].shape[1]
-    num_nodes = len(quadrature_series.winner_nodes()[0]) * len(
-        quadrature_series.inverse_square_nodes(num_classes)[0]
-    )
-    limit = max(1, _CHUNK_SIZE // (num_classes * quadrature_series.DEGREE + num_nodes))
+    num_nodes = _outer_weights(num_classes, tf.float32).shape[0]
+    limit = max(1, _CHUNK_SIZE // (4 * quadrature_series.FINE * num_classes + 4 * num_nodes))
     if rows[0].shape[0] is not None and rows[0].shape[0] <= limit:
         return function(*rows)
     num_rows = tf.shape(rows[0])[0]
