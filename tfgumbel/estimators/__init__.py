@@ -1,5 +1,8 @@
 """Gradient estimators for discrete variables, one a file; `REGISTRY` holds them all."""
 
+from tfgumbel.estimators.bernoulli_rao_blackwellization import (
+    bernoulli_gumbel_rao as bernoulli_gumbel_rao,
+)
 from tfgumbel.estimators.bernoulli_slope_annealing import (
     bernoulli_straight_through as bernoulli_straight_through,
 )

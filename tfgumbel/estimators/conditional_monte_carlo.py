@@ -70,8 +70,13 @@ def categorical_gumbel_rao_monte_carlo_vjp(
     rest = class_major(tf.where(sample > 0, tf.zeros_like(rest), rest))
     gain = class_major(gain)
 
-    rows = gain.shape[-1] or tf.shape(gain)[-1]
-    chunk = tf.clip_by_value(CHUNK_ELEMENTS // tf.maximum(num_classes * rows, 1), 1, num_samples)
+    rows = gain.shape[-1]
+    if rows is None or isinstance(num_classes, tf.Tensor):
+        rows = tf.shape(gain)[-1]
+        chunk = CHUNK_ELEMENTS // tf.maximum(num_classes * rows, 1)
+        chunk = tf.clip_by_value(chunk, 1, num_samples)
+    else:
+        chunk = min(max(CHUNK_ELEMENTS // max(num_classes * rows, 1), 1), num_samples)
     num_chunks = -(-num_samples // chunk)
     dtype = logits.dtype
     if stratified:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from tfgumbel import _random, _validation
-from tfgumbel.estimators import _softmax
+from tfgumbel.estimators import _softmax, quadrature
 from tfgumbel.estimators.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
 from tfgumbel.estimators.registry import register
 
@@ -76,8 +76,6 @@ def gumbel_rao(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
             conditional = (centered, sample, tf.cast(upstream, centered.dtype), temperature)
             if exact:
-                from tfgumbel.estimators import quadrature
-
                 grad_logits, grad_temperature = quadrature.categorical_gumbel_rao_vjp(*conditional)
             else:
                 grad_logits, grad_temperature = categorical_gumbel_rao_monte_carlo_vjp(
