@@ -21,6 +21,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel import _validation
+
 METHODS = ("newton", "bisection")
 # A solution uses the budget to this relative error. Rounding one tied float32 value moves it by
 # half as much, so nothing tighter can be had when every entry is equal.
@@ -67,8 +69,9 @@ def project_onto_budget(
         multiplier, float64, shape `()` or `(len(segments),)`.
 
     Raises:
-        ValueError: for an unknown method, a negative k, segments that do not add up, weights of
-            another shape, or, in eager mode, a z that is not finite.
+        TypeError: for a z that is not floating point.
+        ValueError: for an unknown method, a negative k, segments that do not add up to the size
+            of z, weights or k of a wrong shape, or, in eager mode, a z that is not finite.
 
     >>> import tensorflow as tf
     >>> from pruning.projection import project_onto_budget
@@ -76,45 +79,55 @@ def project_onto_budget(
     >>> s.numpy().tolist()
     [0.75, 0.25, 0.0, 0.0]
     """
-    z = tf.convert_to_tensor(z)
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}; received {method!r}.")
-    if not z.dtype.is_floating:
-        raise ValueError(f"z must be a floating-point tensor; received dtype {z.dtype.name}.")
-    if isinstance(k, (int, float, np.ndarray, np.number, list, tuple)) and np.any(
-        ~(np.asarray(k) >= 0)
-    ):
-        raise ValueError(f"k must be a budget of at least 0; received k={k}.")
-    k = _as_float64(k)
-    if segments is None:
-        if k.shape.rank not in (0, None):
+    z = _validation.floating_tensor("z", z)
+    _validation.one_of("method", method, METHODS)
+    if not tf.is_tensor(k) and not isinstance(k, tf.Variable | keras.Variable):
+        if not np.all(np.asarray(k) >= 0):
             raise ValueError(
-                f"k must be a scalar when segments is None; received shape {tuple(k.shape)}. "
-                "Pass segments=[...] to give each stretch of z its own budget."
+                _validation.describe(
+                    "`k` is invalid.",
+                    expected="a budget >= 0, in units of sum(weights * s)",
+                    received=k,
+                    fix="0 keeps nothing; any k >= sum(weights) leaves only 0 <= s <= 1",
+                )
             )
-    else:
-        segments = tuple(int(length) for length in segments)
-        if min(segments, default=0) < 1 or sum(segments) != z.shape.num_elements():
-            raise ValueError(
-                f"segments must be positive lengths that add up to the {z.shape.num_elements()} "
-                f"entries of z; received {segments}, which adds up to {sum(segments)}."
+    k = _float64(k)
+    if segments is not None:
+        segments = _checked_segments(segments, z.shape.num_elements())
+    expected = () if segments is None else (len(segments),)
+    if k.shape.rank and not k.shape.is_compatible_with(expected):
+        raise ValueError(
+            _validation.describe(
+                "`k` has the wrong shape.",
+                expected=f"shape () or {expected}, one budget for each segment",
+                received=tuple(k.shape),
+                fix="pass `segments`, the length of the stretch of z that each budget is for",
             )
+        )
     if weights is not None:
-        weights = tf.convert_to_tensor(weights, _compute_dtype(z.dtype))
+        weights = tf.cast(weights, _validation.compute_dtype(z.dtype))
         if not weights.shape.is_compatible_with(z.shape):
             raise ValueError(
-                f"weights must have the shape of z, {tuple(z.shape)}; "
-                f"received {tuple(weights.shape)}."
+                _validation.describe(
+                    "`weights` has the wrong shape.",
+                    expected=f"the shape of z, {tuple(z.shape)}",
+                    received=tuple(weights.shape),
+                    fix="give every entry of z the size of its group",
+                )
             )
     if tf.executing_eagerly():
         finite = tf.math.is_finite(z)
-        if not tf.reduce_all(finite):
+        if not bool(tf.reduce_all(finite)):
             raise ValueError(
-                "z must be finite; received "
-                f"{int(tf.math.count_nonzero(~finite))} NaN or infinite entries out of "
-                f"{int(tf.size(z))}. Lower the learning rate of the scores, or clip their gradient."
+                _validation.describe(
+                    "`z` is not finite.",
+                    expected="finite entries",
+                    received=f"{int(tf.math.count_nonzero(~finite))} NaN or infinite of "
+                    f"{int(tf.size(z))}",
+                    fix="clip the gradient of the scores, or lower their learning rate",
+                )
             )
-    start = _as_float64(0.0 if initial_multiplier is None else initial_multiplier)
+    start = _float64(0.0 if initial_multiplier is None else initial_multiplier)
     solve = _solve_compiled if jit_compile else _solve
     s, multiplier = solve(z, k, weights, start, segments, method)
     return (s, multiplier) if return_multiplier else s
@@ -122,7 +135,7 @@ def project_onto_budget(
 
 def _solve(z, k, weights, start, segments, method):
     """Projects each segment: searches for the multipliers together, then maps z once."""
-    dtype = _compute_dtype(z.dtype)
+    dtype = _validation.compute_dtype(z.dtype)
     lengths = [-1] if segments is None else list(segments)
     flat = tf.reshape(tf.cast(z, dtype), [-1])
     parts = [flat] if segments is None else tf.split(flat, lengths)
@@ -131,7 +144,8 @@ def _solve(z, k, weights, start, segments, method):
         weights = tf.reshape(weights, [-1])
         sizes = [weights] if segments is None else tf.split(weights, lengths)
     k = tf.broadcast_to(k, [len(parts)])
-    start = tf.maximum(tf.broadcast_to(start, [len(parts)]), 0.0)
+    start = tf.broadcast_to(start, [len(parts)])
+    start = tf.where(tf.math.is_finite(start), tf.maximum(start, 0.0), 0.0)
 
     def used(multiplier):
         pairs = [_used(*row) for row in zip(parts, sizes, tf.unstack(multiplier), strict=True)]
@@ -183,7 +197,8 @@ def _search(used, k, start, method):
 
     # lower = -1 stands for "below 0": used(-1) > k does not matter, only that 0 can be reached.
     state = (tf.constant(0), start, -tf.ones_like(k), infinity, tf.zeros_like(k, tf.bool))
-    return tf.while_loop(unfinished, advance, state)[1]
+    _, multiplier, _, upper, done = tf.while_loop(unfinished, advance, state)
+    return tf.where(done, multiplier, upper)
 
 
 def _clipped(z, weights, multiplier):
@@ -227,16 +242,27 @@ def _used(z, weights, multiplier):
     return value, slope
 
 
-def _compute_dtype(dtype):
-    return tf.float64 if dtype == tf.float64 else tf.float32
+def _checked_segments(segments, size):
+    segments = tuple(int(length) for length in segments)
+    if min(segments, default=0) < 1 or sum(segments) != size:
+        raise ValueError(
+            _validation.describe(
+                "`segments` does not divide z.",
+                expected=f"lengths >= 1 that add up to {size}",
+                received=segments,
+                fix="list the number of entries of each stretch of z, in order",
+            )
+        )
+    return segments
 
 
-def _as_float64(value):
+def _float64(value):
     if isinstance(value, keras.Variable):
         value = value.value
-    if isinstance(value, (tf.Tensor, tf.Variable)):
-        return tf.cast(value, tf.float64)
-    return tf.convert_to_tensor(value, tf.float64)
+    if isinstance(value, tf.Variable):
+        value = value.read_value()
+    # Never through float32, the default dtype of Python numbers: above 2^24 it skips integers.
+    return tf.cast(value if tf.is_tensor(value) else np.asarray(value, np.float64), tf.float64)
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
