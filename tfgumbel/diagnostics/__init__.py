@@ -2,6 +2,34 @@
 
 from tfgumbel.diagnostics.comparison import compare_estimators
 from tfgumbel.diagnostics.enumeration import exact_expectation
+from tfgumbel.diagnostics.relaxation_plot import plot_gumbel_softmax_samples
+from tfgumbel.diagnostics.sample_size import (
+    VarianceCurves,
+    plot_variance_against_num_samples,
+    variance_by_num_samples,
+)
+from tfgumbel.diagnostics.simplex import (
+    SimplexVariances,
+    plot_simplex_contours,
+    quadratic_program,
+    simplex_variances,
+)
 from tfgumbel.diagnostics.table import Comparison, Row
+from tfgumbel.diagnostics.temperature import compare_temperatures, plot_bias_variance
 
-__all__ = ["Comparison", "Row", "compare_estimators", "exact_expectation"]
+__all__ = [
+    "Comparison",
+    "Row",
+    "SimplexVariances",
+    "VarianceCurves",
+    "compare_estimators",
+    "compare_temperatures",
+    "exact_expectation",
+    "plot_bias_variance",
+    "plot_gumbel_softmax_samples",
+    "plot_simplex_contours",
+    "plot_variance_against_num_samples",
+    "quadratic_program",
+    "simplex_variances",
+    "variance_by_num_samples",
+]

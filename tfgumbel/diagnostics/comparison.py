@@ -11,7 +11,6 @@ from tfgumbel import _random, _validation
 from tfgumbel.diagnostics.enumeration import MAX_OUTCOMES, count_outcomes, exact_expectation
 from tfgumbel.diagnostics.moments import (
     Sums,
-    resolve,
     summing_function,
     within_outcome_variance,
 )
@@ -79,48 +78,83 @@ def compare_estimators(
 
     References: Paulus, Maddison & Krause, ICLR 2021, eq. 13.
     """
-    logits = events.check_logits(logits, event)
-    specifications = _specifications(estimators)
-    if _validation.positive_integer("num_draws", num_draws) < 2:
-        raise ValueError(
-            _validation.describe(
-                "`num_draws` is too small for a variance.",
-                expected="an integer >= 2",
-                received=num_draws,
-                fix="some thousands; the bias is known to about sqrt(variance / num_draws)",
-            )
-        )
-    num_outcomes = count_outcomes(logits.shape, event, max_outcomes)
-    value, truth = exact_expectation(f, logits, event=event, max_outcomes=max_outcomes)
-    num_batches = max(MIN_BATCHES, -(-num_draws * truth.size // BATCH_ELEMENTS))
-    num_batches = min(num_batches, num_draws)
-    batch_size = -(-num_draws // num_batches)
-    functions = {
-        label: summing_function(
-            f,
-            logits,
-            resolve(specification, temperature=temperature, event=event),
-            truth,
-            num_draws=batch_size,
-            num_outcomes=num_outcomes,
-            event=event,
-            jit_compile=jit_compile,
-        )
-        for label, specification in specifications.items()
-    }
-    sums, seconds = _accumulate(functions, num_batches, _random.normalize_seed(seed))
-    rows = {
-        label: summarize(label, sums[label], truth, seconds[label] / batch_size)
-        for label in functions
-    }
-    return Comparison(
-        rows=rows,
-        value=value,
-        truth=truth,
-        num_outcomes=num_outcomes,
-        num_draws=num_batches * batch_size,
-        batch_size=batch_size,
+    measurement = Measurement(
+        f,
+        logits,
+        estimators,
+        num_draws,
+        event=event,
+        max_outcomes=max_outcomes,
+        jit_compile=jit_compile,
     )
+    return measurement.run(seed, temperature)
+
+
+class Measurement:
+    """A comparison made ready: the truth enumerated, every estimator compiled.
+
+    Args: as those of `compare_estimators`.
+    """
+
+    def __init__(
+        self,
+        f: Callable[[tf.Tensor], tf.Tensor],
+        logits: Any,
+        estimators: Iterable[str] | Mapping[str, Any],
+        num_draws: int,
+        *,
+        event: str = "categorical",
+        max_outcomes: int = MAX_OUTCOMES,
+        jit_compile: bool = False,
+    ):
+        logits = events.check_logits(logits, event)
+        specifications = name_specifications(estimators)
+        if _validation.positive_integer("num_draws", num_draws) < 2:
+            raise ValueError(
+                _validation.describe(
+                    "`num_draws` is too small for a variance.",
+                    expected="an integer >= 2",
+                    received=num_draws,
+                    fix="some thousands: the bias is known to sqrt(variance / num_draws)",
+                )
+            )
+        self._num_outcomes = count_outcomes(logits.shape, event, max_outcomes)
+        self._value, self._truth = exact_expectation(
+            f, logits, event=event, max_outcomes=max_outcomes
+        )
+        num_batches = max(MIN_BATCHES, -(-num_draws * self._truth.size // BATCH_ELEMENTS))
+        self._num_batches = min(num_batches, num_draws)
+        self._batch_size = -(-num_draws // self._num_batches)
+        self._functions = {
+            label: summing_function(
+                f,
+                logits,
+                specification,
+                self._truth,
+                num_draws=self._batch_size,
+                num_outcomes=self._num_outcomes,
+                event=event,
+                jit_compile=jit_compile,
+            )
+            for label, specification in specifications.items()
+        }
+
+    def run(self, seed: Any, temperature: Any) -> Comparison:
+        """Draws and sums up; a tensor as temperature is traced once for all its values."""
+        sums, seconds = _accumulate(
+            self._functions, self._num_batches, _random.normalize_seed(seed), temperature
+        )
+        return Comparison(
+            rows={
+                label: summarize(label, sums[label], self._truth, seconds[label] / self._batch_size)
+                for label in self._functions
+            },
+            value=self._value,
+            truth=self._truth,
+            num_outcomes=self._num_outcomes,
+            num_draws=self._num_batches * self._batch_size,
+            batch_size=self._batch_size,
+        )
 
 
 def summarize(label: str, sums: Sums, truth: np.ndarray, seconds: float) -> Row:
@@ -153,9 +187,10 @@ def summarize(label: str, sums: Sums, truth: np.ndarray, seconds: float) -> Row:
 
 
 def _accumulate(
-    functions: Mapping[str, Callable[[tf.Tensor], dict[str, tf.Tensor]]],
+    functions: Mapping[str, Callable[[tf.Tensor, Any], dict[str, tf.Tensor]]],
     num_batches: int,
     seed: tf.Tensor,
+    temperature: Any,
 ) -> tuple[dict[str, Sums], dict[str, float]]:
     """Adds up batches, estimators taking turns so that times compare; batch 0 warms up."""
     sums: dict[str, Sums] = {}
@@ -164,7 +199,9 @@ def _accumulate(
         batch_seed = _random.fold_in(seed, batch)
         for label, function in functions.items():
             start = time.perf_counter()
-            result = {key: value.numpy() for key, value in function(batch_seed).items()}
+            result = {
+                key: value.numpy() for key, value in function(batch_seed, temperature).items()
+            }
             elapsed = time.perf_counter() - start
             if batch == 0:
                 continue
@@ -175,7 +212,8 @@ def _accumulate(
     return sums, {label: float(np.median(times)) for label, times in seconds.items()}
 
 
-def _specifications(estimators: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+def name_specifications(estimators: Iterable[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Returns {label: specification}; a name is its own label."""
     if isinstance(estimators, Mapping):
         specifications = dict(estimators)
     else:

@@ -16,30 +16,26 @@ from tfgumbel.expectations import SCORE_FUNCTIONS, RunningMean, expectation
 Sums = dict[str, np.ndarray]
 
 
-def resolve(specification: Any, *, temperature: Any, event: str) -> dict[str, Any]:
-    """Returns the arguments of `expectation` that name one estimator and its options.
+def resolve(specification: Any, *, event: str) -> tuple[dict[str, Any], bool]:
+    """Returns the arguments of `expectation` that name an estimator, and if it lacks a temperature.
 
     Args:
-        specification: A name, a callable, or a pair (name, options).
-        temperature: For an estimator that requires one and whose options do not give it.
+        specification: A name, a callable, or a pair (name or callable, options).
         event: The kind of variable.
     """
-    name, options = specification, {}
-    if isinstance(specification, tuple):
-        name, options = specification
+    name, options = specification if isinstance(specification, tuple) else (specification, {})
     if isinstance(name, str):
         _validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
         if name in SCORE_FUNCTIONS:
             if "baseline" in inspect.signature(SCORE_FUNCTIONS[name]).parameters:
                 options = {"baseline": RunningMean(), **options}
-            return {"estimator": name, **options}
+            return {"estimator": name, **options}, False
         _check_entry(name, event)
         name = REGISTRY[name].function
     function = functools.partial(name, **options)
     parameter = inspect.signature(function).parameters.get("temperature")
-    if parameter is not None and parameter.default is inspect.Parameter.empty:
-        function = functools.partial(function, temperature=temperature)
-    return {"estimator": function}
+    lacks = parameter is not None and parameter.default is inspect.Parameter.empty
+    return {"estimator": function}, lacks
 
 
 def sample_gradients(
@@ -85,26 +81,30 @@ def sample_gradients(
 def summing_function(
     f: Callable[[tf.Tensor], tf.Tensor],
     logits: tf.Tensor,
-    arguments: Mapping[str, Any],
+    specification: Any,
     truth: np.ndarray,
     *,
     num_draws: int,
     num_outcomes: int,
     event: str,
     jit_compile: bool,
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Compiles a function of a seed that draws errors x = g - truth and returns their sums.
+) -> Callable[[tf.Tensor, Any], dict[str, tf.Tensor]]:
+    """Compiles a function (seed, temperature) that draws errors x = g - truth and sums them up.
+
+    The temperature is for an estimator that lacks one; as a tensor it is traced once.
 
     The sums, all float64: `count` (outcomes,), `error` (outcomes, size) and `square` (outcomes,) of
     |x|^2, by outcome; over all draws `square_by_entry` (size,), `fourth` of |x|^4 and `cosine` of
     the draws' cosines with the truth.
     """
+    arguments, lacks_temperature = resolve(specification, event=event)
     center = tf.constant(truth.reshape(-1), tf.float64)
 
-    @tf.function(jit_compile=jit_compile)
-    def sums(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    @tf.function(autograph=False, jit_compile=jit_compile)
+    def sums(seed: tf.Tensor, temperature: Any) -> dict[str, tf.Tensor]:
+        chosen = {"temperature": temperature} if lacks_temperature else {}
         gradients, sample = sample_gradients(
-            f, logits, arguments, num_draws=num_draws, seed=seed, event=event
+            f, logits, {**arguments, **chosen}, num_draws=num_draws, seed=seed, event=event
         )
         gradients = tf.cast(tf.reshape(gradients, [num_draws, -1]), tf.float64)
         codes = outcome_codes(sample, event)
