@@ -5,10 +5,10 @@ Nothing here is shared with the library: other integration variables, no fits, n
 
 import numpy as np
 
-_STEP = 0.12
+_STEP = 0.25
 _LOG_E = np.arange(-26.0, 4.0, _STEP)  # the winner's exponential, E_i
 _LOG_T = np.arange(-11.0, 4.0, _STEP)  # 1 / s^2 = integral of t exp(-t s) dt
-_LOG_EXPONENTIAL = np.arange(-52.0, 4.2, 0.15)  # every other class's exponential, E_m
+_LOG_EXPONENTIAL = np.arange(-52.0, 4.2, _STEP)  # every other class's exponential, E_m
 
 
 def softmax(logits):
@@ -51,7 +51,7 @@ def conditional_derivatives(logits, temperature):
     e, t, x = np.exp(_LOG_E), np.exp(_LOG_T), np.exp(_LOG_EXPONENTIAL)
     weight = np.outer(_STEP * e * np.exp(-e), _STEP * t * t * np.exp(-t))  # [e, t]
     kept = weight > 1e-16
-    density = 0.15 * x * np.exp(-x)
+    density = _STEP * x * np.exp(-x)
     total_log_phi = np.zeros(kept.sum())
     log_phi, a, b = [], [], []
     for prob in probs:

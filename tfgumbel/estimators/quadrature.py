@@ -21,6 +21,7 @@ evaluated, on the basis alone: each (e, t) node costs a few products per variabl
 Two classes need a single integral.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -79,8 +80,9 @@ def categorical_gumbel_rao_vjp(
         return tf.stack([grad, -grad], axis=-1), grad_temperature
     rows = [tf.reshape(x, [-1, num_classes]) for x in (tf.nn.log_softmax(logits), sample, upstream)]
     series = quadrature_series.categorical_series(temperature, num_classes)
-    grad = _map_chunks(lambda *chunk: _logits_product(*chunk, temperature, series), rows)
-    by_row = _map_chunks(lambda *chunk: _temperature_product(*chunk, temperature, series), rows)
+    shared = {"temperature": temperature, "series": series}
+    grad = _map_chunks(functools.partial(_logits_product, **shared), rows)
+    by_row = _map_chunks(functools.partial(_temperature_product, **shared), rows)
     return tf.reshape(grad, tf.shape(logits)), tf.reduce_sum(by_row)
 
 
