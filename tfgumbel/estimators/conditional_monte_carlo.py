@@ -83,26 +83,27 @@ def categorical_gumbel_rao_monte_carlo_vjp(
         shift = _random.uniform(tf.stack([num_classes + 1, 1, rows]), seed, dtype)
 
     def draw(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Exponential noise of the other classes and of the drawn one."""
+        """Uniform noise of the other classes and of the drawn one; their exponentials are -log."""
         if stratified:
-            noise = -tf.math.log(_random.lattice(shift, step * chunk, chunk))
+            noise = _random.lattice(shift, step * chunk, chunk)
             return noise[1:], noise[:1]
         others, winner = _random.split(_random.fold_in(seed, step))
         return (
-            _random.exponential(tf.stack([num_classes, chunk, rows]), others, dtype),
-            _random.exponential(tf.stack([1, chunk, rows]), winner, dtype),
+            _random.uniform(tf.stack([num_classes, chunk, rows]), others, dtype),
+            _random.uniform(tf.stack([1, chunk, rows]), winner, dtype),
         )
 
     def body(step, others, winner, weight, logits_sum, temperature_sum):  # type: ignore[no-untyped-def]
-        # `weight` is of chunk step - 2 (zeros before the first), and the noise of chunk step - 1.
+        # The noise is of chunk step - 1 and `weight` of chunk step - 2; those before 0 do not count.
         index = (step - 2) * chunk + tf.range(chunk)
-        counts = tf.cast(index < num_samples, dtype)[:, tf.newaxis]
+        counts = tf.cast((index >= 0) & (index < num_samples), dtype)[:, tf.newaxis]
         share = weight * (counts / (1.0 + tf.reduce_sum(weight, axis=0, keepdims=True)))
         pull = share * (gain - tf.reduce_sum(share * gain, axis=0, keepdims=True))
         logits_sum += tf.reduce_sum(pull, axis=1)
         if with_temperature:
             temperature_sum -= tf.reduce_sum(tf.math.xlogy(pull, weight))
-        weight = rest * tf.exp(tf.math.log1p(others * (rate / winner)) * (-1.0 / temperature))
+        ratio = tf.math.log(others) * (rate / tf.math.log(winner))
+        weight = rest * tf.exp(tf.math.log1p(ratio) * (-1.0 / temperature))
         return step + 1, *draw(step), weight, logits_sum, temperature_sum
 
     *_, logits_sum, temperature_sum = tf.while_loop(
@@ -110,8 +111,8 @@ def categorical_gumbel_rao_monte_carlo_vjp(
         body,
         (
             tf.constant(0),
-            tf.ones(tf.stack([num_classes, chunk, rows]), dtype),
-            tf.ones(tf.stack([1, chunk, rows]), dtype),
+            tf.fill(tf.stack([num_classes, chunk, rows]), tf.constant(0.5, dtype)),
+            tf.fill(tf.stack([1, chunk, rows]), tf.constant(0.5, dtype)),
             tf.zeros(tf.stack([num_classes, chunk, rows]), dtype),
             tf.zeros(tf.stack([num_classes, rows]), dtype),
             tf.constant(0.0, dtype),
