@@ -94,7 +94,7 @@ def categorical_gumbel_rao_monte_carlo_vjp(
         )
 
     def body(step, others, winner, weight, logits_sum, temperature_sum):  # type: ignore[no-untyped-def]
-        # The noise is of chunk step - 1 and `weight` of chunk step - 2; those before 0 do not count.
+        # The noise is of chunk step - 1, `weight` of chunk step - 2; those before 0 do not count.
         index = (step - 2) * chunk + tf.range(chunk)
         counts = tf.cast((index >= 0) & (index < num_samples), dtype)[:, tf.newaxis]
         share = weight * (counts / (1.0 + tf.reduce_sum(weight, axis=0, keepdims=True)))
