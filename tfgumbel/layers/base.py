@@ -115,7 +115,7 @@ class DiscreteLayer(keras.layers.Layer):
         self._temperature = self.add_weight(
             name="log_temperature" if self._learnable else "temperature",
             shape=(),
-            initializer=keras.initializers.Constant(initial),
+            initializer=lambda shape, dtype: tf.constant(initial, dtype),  # Keras's is float32.
             dtype="float64" if self.variable_dtype == "float64" else "float32",
             trainable=self._learnable,
             autocast=False,
