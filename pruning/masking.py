@@ -32,7 +32,8 @@ def noisy_weights(
 ) -> list[tf.Tensor]:
     """Multiplies every weight by a relaxed mask drawn with its group's score.
 
-    Equals `mask_weights(relaxed_mask(scores, ...), ...)` in value and gradient. Drawing and
+    Equals `mask_weights(relaxed_mask(scores, ...), ...)` in value and gradient, except that a score
+    of exactly 0 gives a mask and a gradient of 0. Drawing and
     multiplying are one compiled pass, so are their gradients, and only the mask of the groups is
     kept between the two.
 
@@ -76,7 +77,13 @@ def _rounded(mask, hard):
 # The branches are inside the compiled functions: a gradient through tf.cond around a custom
 # gradient would need tensors of its branch that no output carries.
 def _forward(scores, seed, temperature, settled, weights, grids, hard):
-    mask = tf.cond(settled, lambda: scores, lambda: _draw(scores, seed, temperature))
+    def draw():
+        # A score of 0 is out, without mask or gradient: the limit of both, as s tends to 0, at any
+        # temperature below 1. Otherwise an optimizer that scales gradients up, as Adam does, would
+        # bring the discarded weights back at random.
+        return tf.where(scores > 0.0, _draw(scores, seed, temperature), 0.0)
+
+    mask = tf.cond(settled, lambda: scores, draw)
     return mask, mask_weights(_rounded(mask, hard), weights, grids)
 
 
@@ -89,7 +96,7 @@ def _backward(upstream, mask, scores, temperature, settled, weights, grids, hard
     to_scores = tf.cond(
         settled,
         lambda: tf.zeros_like(scores),
-        lambda: _slope(to_mask, mask, scores, temperature),
+        lambda: tf.where(scores > 0.0, _slope(to_mask, mask, scores, temperature), 0.0),
     )
     return to_scores, to_weights
 

@@ -62,6 +62,7 @@ class PrunedModel(keras.Model):
         hard: bool = False,
         schedule: PruningSchedule | None = None,
         score_learning_rate: float = 4.0,
+        score_clip: float | None = 0.01,
         total_steps: int | None = None,
         seed: int | None = None,
         target_indices: Sequence[int] | None = None,
@@ -84,6 +85,7 @@ class PrunedModel(keras.Model):
         self.hard = bool(hard)
         self.schedule = PruningSchedule() if schedule is None else schedule
         self.score_learning_rate = float(score_learning_rate)
+        self.score_clip = None if score_clip is None else float(score_clip)
         # Python's generator, which keras.utils.set_random_seed sets.
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.grids = tuple(Grid.of(target, self.structure) for target in chosen)
@@ -323,8 +325,15 @@ class PrunedModel(keras.Model):
         return update(list(gradients), optimizer)
 
     def _update(self, gradients, optimizer):
-        pairs = zip(gradients, self.trainable_variables, strict=True)
-        pairs = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+        pairs = []
+        for gradient, variable in zip(gradients, self.trainable_variables, strict=True):
+            if gradient is None:
+                continue
+            if variable is self.scores and self.score_clip is not None:
+                # Cold masks have heavy-tailed gradients, and one draw would undo many.
+                limit = optimizer.scale_loss(tf.constant(self.score_clip))
+                gradient = tf.clip_by_value(gradient, -limit, limit)
+            pairs.append((gradient, variable))
         previous = tf.identity(tf.convert_to_tensor(self.scores))
         optimizer.apply(*zip(*pairs, strict=True))
         moved = tf.convert_to_tensor(self.scores) - previous
@@ -420,6 +429,7 @@ class PrunedModel(keras.Model):
             "hard": self.hard,
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "score_learning_rate": self.score_learning_rate,
+            "score_clip": self.score_clip,
             "total_steps": self._explicit_total,
             "seed": self.seed,
             "target_indices": [indices[id(target.variable)] for target in self.targets],

@@ -22,7 +22,7 @@ class Target:
     """One weight variable to prune, with the axes that structured masks need.
 
     Attributes:
-        name: the variable's path in the model, such as `"dense/kernel"`.
+        name: the variable's path within the model, such as `"dense/kernel"`.
         variable: the `keras.Variable` itself.
         role: `"kernel"`, `"recurrent_kernel"`, `"depthwise_kernel"`, `"pointwise_kernel"`,
             `"embeddings"`, or the variable's own name.
@@ -141,7 +141,9 @@ def candidates(model: keras.Model) -> list[Target]:
         layer = owners.get(id(variable))
         role = _role(variable, layer)
         input_axis, output_axes = _axes(layer, role, len(variable.shape))
-        found.append(Target(variable.path, variable, role, layer, input_axis, output_axes))
+        # Without the model's own name, which Keras numbers from run to run.
+        name = variable.path.removeprefix(f"{model.name}/")
+        found.append(Target(name, variable, role, layer, input_axis, output_axes))
     return found
 
 

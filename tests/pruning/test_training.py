@@ -1,0 +1,266 @@
+"""Training: budgets held at every step, schedules, methods, modes of execution, finishing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel
+from pruning import PruningSchedule
+from pruning.learning_rates import CosineToEnd
+
+layers = keras.layers
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 6)).astype("float32")
+Y = (X[:, :1] - X[:, 1:2] > 0).astype("int32")
+
+
+def network():
+    keras.utils.set_random_seed(3)
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(16, "relu", kernel_regularizer="l2"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.1),
+            layers.Dense(2),
+        ]
+    )
+
+
+def trained(epochs=5, compile_arguments=None, fit_arguments=None, **arguments):
+    pruned = tfgumbel.prune(network(), arguments.pop("k", 0.25), seed=1, **arguments)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    pruned.compile("adam", loss, metrics=["accuracy"], **(compile_arguments or {}))
+    history = pruned.fit(X, Y, batch_size=16, epochs=epochs, verbose=0, **(fit_arguments or {}))
+    return pruned, history.history
+
+
+class Recorder(keras.callbacks.Callback):
+    """What the metrics and the scores are after every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        scores = self.model.scores.numpy().astype(np.float64)
+        assert scores.min() >= 0 and scores.max() <= 1
+        self.rows.append(
+            {name: float(value) for name, value in logs.items()}
+            | {"sum": scores.sum(), "step": int(self.model.step)}
+        )
+
+
+def test_a_run_keeps_its_budget_and_its_schedule():
+    recorder = Recorder()
+    pruned, history = trained(fit_arguments={"callbacks": [recorder], "validation_data": (X, Y)})
+    schedule, rows = PruningSchedule(), recorder.rows
+    assert {"loss", "accuracy", "density", "temperature", "settled", "val_loss"} <= set(history)
+    assert not {"val_density", "val_temperature"} & set(history)
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert int(pruned.total_steps) == 20
+    for row in rows:
+        allowed = float(schedule.density(row["step"] / 20, 0.25)) * 128
+        assert row["sum"] <= allowed * (1 + 1e-6) + 1e-9
+        assert row["density"] == pytest.approx(row["sum"] / 128, rel=1e-5)
+        temperature = float(schedule.temperature((row["step"] - 1) / 20))
+        assert row["temperature"] == pytest.approx(temperature, rel=1e-5)
+    assert all(row["settled"] == 1 for row in rows[15:]) and rows[10]["settled"] < 1
+    assert rows[-1]["sum"] == 32
+    # The fixed mask is 0 or 1, evaluation uses it, and so does the result.
+    sparse = pruned.finalize()
+    assert type(sparse) is keras.Sequential and sparse is not pruned.model
+    kernels = [layer.kernel.numpy() for layer in sparse.layers if hasattr(layer, "kernel")]
+    assert sum(map(np.count_nonzero, kernels)) == 32
+    np.testing.assert_allclose(
+        sparse.predict(X, verbose=0), pruned.predict(X, verbose=0), rtol=1e-5, atol=1e-5
+    )
+    ours, plain = (model.evaluate(X, Y, verbose=0, return_dict=True) for model in (pruned, sparse))
+    assert plain["accuracy"] == ours["accuracy"]
+    assert plain["loss"] <= ours["loss"], "the plain model has no penalty on weights that are out"
+    assert history["loss"][-1] < history["loss"][0]
+
+    # Fine-tuning, by itself or through `finalize`, leaves the zeros alone and changes the rest.
+    tuned = pruned.finalize(fine_tune={"x": X, "y": Y, "epochs": 2, "verbose": 0})
+    for before, layer in zip(kernels, (tuned.layers[0], tuned.layers[-1]), strict=True):
+        after = layer.kernel.numpy()
+        np.testing.assert_array_equal(after != 0, before != 0)
+        assert np.any(after != before)
+    # More training of the pruned model is fine-tuning as well.
+    mask = pruned.scores.numpy()
+    pruned.fit(X, Y, epochs=3, verbose=0)
+    np.testing.assert_array_equal(pruned.scores.numpy(), mask)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"method": "magnitude"},
+        {"method": "random"},
+        {"method": "magnitude", "structure": "filter", "k": 0.5},
+        {"block": (1, 4), "num_samples": 2},
+        {"structure": "2:4", "k": None},
+        {"structure": "filter", "hard": True},
+        {"scope": "layer", "compile_arguments": {"jit_compile": True}},
+        {"compile_arguments": {"run_eagerly": True}, "epochs": 2},
+        {"compile_arguments": {"steps_per_execution": 3}, "num_samples": 2},
+    ],
+    ids=str,
+)
+def test_methods_structures_and_modes(arguments):
+    pruned, history = trained(**arguments)
+    assert int(pruned.settled) == 1 and np.all(np.isfinite(history["loss"]))
+    assert set(np.unique(pruned.scores)) == {0.0, 1.0}
+    kept = float(np.sum(pruned.scores * pruned.budget.sizes))
+    assert pruned.budget.k - pruned.budget.sizes.max() < kept <= pruned.budget.k
+    sparse = pruned.finalize()
+    count = sum(np.count_nonzero(w) for w in sparse.get_weights() if w.ndim == 2)
+    assert count == kept
+    np.testing.assert_allclose(sparse(X), pruned(X), rtol=1e-4, atol=1e-5)
+
+
+def test_magnitude_keeps_the_largest_weights():
+    pruned = tfgumbel.prune(network(), 0.25, method="magnitude", total_steps=1)
+    kernels = [target.variable.numpy() for target in pruned.targets]
+    sparse = pruned.finalize()
+    cut = np.sort(np.abs(np.concatenate([kernel.ravel() for kernel in kernels])))[-32]
+    for kernel, target in zip(kernels, (sparse.layers[0], sparse.layers[-1]), strict=True):
+        expected = np.where(np.abs(kernel) >= cut, kernel, 0)
+        np.testing.assert_array_equal(target.kernel, expected)
+    assert not [v for v in pruned.trainable_variables if v is pruned.scores]
+
+
+def test_several_outputs_weights_losses_and_mixed_precision():
+    class Penalty(layers.Layer):
+        def call(self, inputs):
+            self.add_loss(1e-3 * tf.reduce_mean(tf.cast(inputs, "float32") ** 2))
+            return inputs
+
+    def build():
+        keras.utils.set_random_seed(0)
+        x = keras.Input((6,), name="x")
+        h = Penalty()(layers.Dense(8, "relu", dtype="mixed_float16")(x))
+        outputs = {
+            "a": layers.Dense(1, name="a", dtype="float32")(h),
+            "b": layers.Dense(3, "softmax", name="b", dtype="float32")(h),
+        }
+        return keras.Model(x, outputs)
+
+    arguments = {
+        "optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05)),
+        "loss": {"a": "mse", "b": "sparse_categorical_crossentropy"},
+        "loss_weights": {"a": 1.0, "b": 0.5},
+        "weighted_metrics": {"b": ["accuracy"]},
+    }
+    targets = {"a": X[:, :1], "b": np.arange(64) % 3}
+    weights = {"a": np.ones(64), "b": np.linspace(0, 2, 64)}
+    plain, pruned = build(), tfgumbel.prune(build(), 0.5, seed=0, total_steps=1000)
+    plain.compile(**arguments)
+    arguments["optimizer"] = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05))
+    pruned.compile(**arguments)
+    expected = plain.evaluate(X, targets, sample_weight=weights, verbose=0, return_dict=True)
+    got = pruned.evaluate(X, targets, sample_weight=weights, verbose=0, return_dict=True)
+    assert got == pytest.approx(expected, rel=1e-3)
+    before = pruned.targets[0].variable.numpy()
+    history = pruned.fit(X, targets, sample_weight=weights, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all() and history["loss"][1] < history["loss"][0]
+    assert np.any(pruned.targets[0].variable.numpy() != before)
+
+
+def test_class_weights_count():
+    runs = []
+    for class_weight in (None, {0: 1.0, 1: 0.0}):
+        pruned, history = trained(1, fit_arguments={"class_weight": class_weight, "shuffle": False})
+        runs.append(history["loss"][0])
+    assert runs[1] < 0.8 * runs[0]
+
+
+def test_noise_is_the_step_and_the_seed():
+    pruned = tfgumbel.prune(network(), 0.5, seed=5, total_steps=10)
+    draws = {}
+    pruned.scores.assign(tf.fill(pruned.scores.shape, 0.5))
+    for step in (0, 1):
+        pruned.step.assign(step)
+        for draw in (0, 1):
+            draws[step, draw] = pruned.masked_weights(training=True, draw=draw)[0][1].numpy()
+    pruned.step.assign(0)
+    again = pruned.masked_weights(training=True)[0][1].numpy()
+    np.testing.assert_array_equal(draws[0, 0], again)
+    values = list(draws.values())
+    for i, first in enumerate(values):
+        for second in values[:i]:
+            assert np.abs(first - second).max() > 0.01
+
+
+def test_batch_statistics_move_once_a_draw_and_inputs_stay():
+    model = network()
+    pruned = tfgumbel.prune(model, 0.5, seed=0, total_steps=10)
+    norm = model.layers[1]
+    pruned(X, training=False)
+    assert not np.any(norm.moving_mean)
+    before = model.get_weights()[0]
+    pruned(X, training=True)
+    assert np.any(norm.moving_mean)
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+def test_optimizers_by_name_and_by_instance():
+    pruned = tfgumbel.prune(network(), 0.5, total_steps=100)
+    pruned.compile("adam", "mse")
+    schedule = pruned.optimizer._learning_rate
+    assert isinstance(schedule, CosineToEnd)
+    assert [float(schedule(step)) for step in (0, 100)] == pytest.approx([3e-3, 3e-5], rel=1e-4)
+    pruned.compile("sgd", "mse")
+    assert float(pruned.optimizer._learning_rate(0)) == pytest.approx(0.01)
+    own = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 10))
+    pruned.compile(own, "mse")
+    assert pruned.optimizer is own and own.learning_rate == pytest.approx(1e-2)
+
+
+def test_scores_move_as_many_times_faster():
+    moved = []
+    for factor in (1.0, 3.0):
+        pruned = tfgumbel.prune(
+            network(), 0.5, seed=0, total_steps=1000, score_learning_rate=factor
+        )
+        pruned.scores.assign(tf.fill(pruned.scores.shape, 0.5))
+        gradients = [tf.ones_like(v) for v in pruned.trainable_variables]
+        pruned.update(gradients, keras.optimizers.SGD(0.1))
+        moved.append(0.5 - pruned.scores.numpy())
+    # The gradient is clipped to .01.
+    np.testing.assert_allclose(moved[0], 0.1 * 0.01, rtol=1e-3)
+    np.testing.assert_allclose(moved[1], 3 * moved[0], rtol=1e-3)
+
+
+def test_unknown_length_is_an_error():
+    pruned = tfgumbel.prune(network(), 0.5)
+    pruned.compile("adam", "mse")
+
+    def batches():
+        while True:
+            yield X[:8], X[:8, :2]
+
+    data = tf.data.Dataset.from_generator(
+        batches,
+        output_signature=(tf.TensorSpec((8, 6), tf.float32), tf.TensorSpec((8, 2), tf.float32)),
+    )
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        pruned.fit(data, epochs=1, verbose=0)
+    pruned.fit(data, epochs=2, steps_per_epoch=3, verbose=0)
+    assert int(pruned.total_steps) == 6 == int(pruned.step)
+
+
+def test_keep_sparsity():
+    model = network()
+    with pytest.raises(ValueError, match="no|No"):
+        tfgumbel.keep_sparsity(model)
+    kernel = model.layers[0].kernel
+    kernel.assign(tf.where(tf.abs(kernel) > 0.2, kernel, 0.0))
+    kernel.constraint = keras.constraints.MaxNorm(0.5)
+    zeros = kernel.numpy() == 0
+    assert tfgumbel.keep_sparsity(tfgumbel.keep_sparsity(model)) is model
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(X, Y, epochs=2, verbose=0)
+    np.testing.assert_array_equal(kernel.numpy() == 0, zeros)
+    assert np.linalg.norm(kernel.numpy(), axis=0).max() < 0.5 + 1e-5, "its own constraint too"
