@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pruning
 import tfgumbel
 from tfgumbel.estimators import REGISTRY
 
@@ -18,7 +19,9 @@ def estimator_table() -> str:
         "| estimator | variable | sample | gradient | use it when | source |",
         "|---|---|---|---|---|---|",
     ]
-    for entry in REGISTRY.values():
+    for entry in sorted(
+        REGISTRY.values(), key=lambda entry: (entry.event != "categorical", entry.name)
+    ):
         cells = (
             f"`{entry.name}`",
             entry.event,
@@ -32,16 +35,15 @@ def estimator_table() -> str:
 
 
 def public_objects() -> dict[str, str]:
-    """Returns {public name: dotted path of its definition} for all that `tfgumbel` offers."""
+    """Returns {public name: dotted path of its definition} for all that is defined here."""
     paths = {}
-    for name in tfgumbel.__all__:
-        value = getattr(tfgumbel, name)
-        if hasattr(value, "__qualname__"):
-            paths[name] = f"{value.__module__}.{value.__qualname__}"
-        else:  # a module
-            for inner in value.__all__:
-                item = getattr(value, inner)
-                paths[f"{name}.{inner}"] = f"{item.__module__}.{item.__qualname__}"
+    for package in (tfgumbel, pruning):
+        for name in package.__all__:
+            value = getattr(package, name)
+            inner = {f"{name}.{key}": getattr(value, key) for key in getattr(value, "__all__", ())}
+            for key, item in (inner or {name: value}).items():
+                if item.__module__.startswith(("tfgumbel.", "pruning.")):
+                    paths[key] = f"{item.__module__}.{item.__qualname__}"
     return paths
 
 

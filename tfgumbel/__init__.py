@@ -8,7 +8,8 @@ from tfgumbel.estimators import *  # noqa: F403
 from tfgumbel.expectations import RunningMean, expectation
 from tfgumbel.layers import *  # noqa: F403
 
-# Resolved on first use: pruning imports this package, never the reverse at load time.
+# Resolved on first use: pruning imports this package, never the reverse at load time, and TensorFlow
+# Probability, which the distributions need, takes seconds to import.
 _PRUNING = ("prune", "sparsity_report", "export_sparse", "keep_sparsity")
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     *layers.__all__,
     "RunningMean",
     "diagnostics",
+    "distributions",
     "expectation",
     "layers",
     "objectives",
@@ -27,6 +29,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _PRUNING:
         return getattr(importlib.import_module("pruning"), name)
+    if name == "distributions":
+        return importlib.import_module("tfgumbel.distributions")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

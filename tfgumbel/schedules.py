@@ -15,6 +15,13 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from tfgumbel import _validation
 
+__all__ = [
+    "CosineTemperature",
+    "ExponentialTemperature",
+    "LinearTemperature",
+    "TemperatureSchedule",
+]
+
 
 class _StepwiseTemperature(LearningRateSchedule):
     """A function of the step, held constant for `update_every` steps at a time."""
