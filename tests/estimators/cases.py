@@ -1,0 +1,52 @@
+"""Every registered estimator, in the forms the shared suite runs, and what runs them."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel.estimators import REGISTRY, Entry, get
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An estimator with one choice of its options."""
+
+    entry: Entry
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "-".join([self.entry.name, *(str(value) for _, value in self.options)])
+
+    def __call__(self, logits: Any, temperature: Any, seed: Any) -> tf.Tensor:
+        return self.entry(logits, temperature=temperature, seed=seed, **dict(self.options))
+
+
+CASES = [
+    *(Case(entry) for entry in REGISTRY.values()),
+    Case(get("gumbel_rao"), (("num_samples", 5),)),
+    Case(get("gumbel_rao"), (("num_samples", 5), ("noise", "stratified"))),
+    Case(get("decoupled_straight_through_gumbel_softmax"), (("forward_temperature", 0.5),)),
+]
+CATEGORICAL = [case for case in CASES if case.entry.event == "categorical"]
+BERNOULLI = [case for case in CASES if case.entry.event == "bernoulli"]
+
+
+def run(
+    case: Case, logits: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The sample, and the gradients of sum(sample * upstream) for logits and temperature."""
+    with tf.GradientTape() as tape:
+        tape.watch([logits, temperature])
+        sample = case(logits, temperature, seed)
+        loss = tf.reduce_sum(sample * upstream)
+    return sample, *tape.gradient(loss, [logits, temperature], unconnected_gradients="zero")
+
+
+@functools.cache
+def runner(case: Case, mode: str) -> Any:
+    """`run` for a case in "eager", "graph" or "xla" mode, traced once for all the tests."""
+    function = functools.partial(run, case)
+    return function if mode == "eager" else tf.function(function, jit_compile=mode == "xla")

@@ -1,0 +1,297 @@
+"""Gradients given the sample: against float64 closed forms, exact references and differences."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfgumbel
+from tests import reference
+from tests.estimators.cases import BERNOULLI, CASES, Case, run
+
+LOGITS = np.array([0.4, -0.8, 1.1, -0.1])
+SIZE = len(LOGITS)
+# The upstream gradient given the sample: that of a quadratic loss.
+QUADRATIC = np.random.default_rng(1).normal(size=(SIZE, SIZE))
+MONTE_CARLO = {"straight_through_gumbel_softmax", "decoupled_straight_through_gumbel_softmax"}
+
+
+def softmax_jacobian(logits: np.ndarray) -> np.ndarray:
+    probs = reference.softmax(logits)
+    return np.diag(probs) - np.outer(probs, probs)
+
+
+def conditional_vjp(name: str, index: int, temperature: float) -> np.ndarray:
+    """The matrix that the gradient given D = onehot(index) applies to the upstream gradient."""
+    probs = reference.softmax(LOGITS)
+    drawn = np.eye(SIZE)[index]
+    if name == "straight_through":
+        return softmax_jacobian(LOGITS / temperature) / temperature
+    if name == "zero_temperature_gumbel_rao":
+        return sum(
+            0.5 * probs[j] * np.outer(drawn - np.eye(SIZE)[j], drawn - np.eye(SIZE)[j])
+            for j in range(SIZE)
+        )
+    if name == "reinmax":
+        middle = 0.5 * (drawn + reference.softmax(LOGITS / temperature))
+        return 2 * (np.diag(middle) - np.outer(middle, middle)) - 0.5 * softmax_jacobian(LOGITS)
+    if name == "gapped_straight_through":
+        moved = np.minimum(LOGITS, LOGITS.max() - 1.0)
+        moved[index] = LOGITS.max()
+        return softmax_jacobian(moved / temperature) / temperature
+    if name == "gumbel_rao" or name in MONTE_CARLO:
+        return reference.conditional_derivatives(LOGITS, temperature)[0][index]
+    raise NotImplementedError(name)
+
+
+HARD = [
+    case
+    for case in CASES
+    if case.entry.event == "categorical"
+    and case.entry.hard
+    and case.entry.differentiable
+    and dict(case.options).get("forward_temperature") is None
+]
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("case", HARD, ids=lambda case: case.name)
+def test_gradient_given_the_sample(case: Case, temperature: float) -> None:
+    # 20,000 rows: where noise remains given the sample, a class of probability .05 or more is seen
+    # 1,000 times, and a gradient's mean is known to about 3% of its spread.
+    rows = 20_000
+    name = case.entry.name
+    logits = tf.constant(np.tile(LOGITS, (rows, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        sample = case(logits, temperature, 11)
+        quadratic = tf.constant(QUADRATIC, tf.float32)
+        loss = tf.reduce_sum(sample * tf.stop_gradient(sample @ quadratic))
+    gradient = tape.gradient(loss, logits).numpy()
+    drawn = sample.numpy().argmax(-1)
+    for index in range(SIZE):
+        rows_drawn = gradient[drawn == index].astype(np.float64)
+        expected = conditional_vjp(name, index, temperature) @ QUADRATIC[index]
+        if name in MONTE_CARLO or "num_samples" in dict(case.options):
+            error = rows_drawn.std(0) / np.sqrt(len(rows_drawn))
+            assert np.all(np.abs(rows_drawn.mean(0) - expected) < 5 * error), index
+        else:
+            atol = (1e-3 if name == "gumbel_rao" else 2e-6) * np.abs(expected).max()
+            np.testing.assert_allclose(rows_drawn - expected, 0, atol=atol)
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_gumbel_rao_monte_carlo_sees_two_percent(mode: str) -> None:
+    """Mean of 40,000 rows of K = 50, in both modes: errors below .3% of the largest entry."""
+    temperature = 0.5
+    exact = reference.conditional_derivatives(LOGITS, temperature)
+    for noise in ("independent", "stratified"):
+
+        @tf.function(jit_compile=mode == "xla", autograph=False)
+        def gradients(logits, upstream, temperature, seed, noise=noise):  # type: ignore[no-untyped-def]
+            case = Case(
+                tfgumbel.estimators.get("gumbel_rao"), (("num_samples", 50), ("noise", noise))
+            )
+            return run(case, logits, upstream, temperature, seed)
+
+        rows = 40_000
+        upstream = QUADRATIC[0]
+        result = gradients(
+            tf.constant(np.tile(LOGITS, (rows, 1)), tf.float32),
+            tf.constant(np.tile(upstream, (rows, 1)), tf.float32),
+            tf.constant(temperature),
+            tf.constant([4, 5]),
+        )
+        drawn = result[0].numpy().argmax(-1)
+        gradient = result[1].numpy().astype(np.float64)
+        for index in range(SIZE):
+            expected = exact[0][index] @ upstream
+            chosen = gradient[drawn == index]
+            error = chosen.std(0) / np.sqrt(len(chosen))
+            assert error.max() < 0.005 * np.abs(expected).max(), noise
+            assert np.all(np.abs(chosen.mean(0) - expected) < 5 * error), (noise, index)
+        # The temperature's gradient is a sum over rows; its spread is that of the K-sample mean.
+        counts = np.bincount(drawn, minlength=SIZE)
+        expected = sum(counts[i] * (exact[1][i] @ upstream) for i in range(SIZE))
+        rng = np.random.default_rng(0)
+        spread = [
+            reference.sample_conditional_derivatives(LOGITS, i, upstream, temperature, 20_000, rng)[
+                1
+            ].std()
+            for i in range(SIZE)
+        ]
+        error = np.sqrt(sum(counts * np.square(spread)) / 50)
+        assert abs(float(result[2]) - expected) < 5 * error, noise
+        assert error < 0.01 * abs(expected), noise
+
+
+@pytest.mark.parametrize("name", ["gumbel_rao", "straight_through", "gapped_straight_through"])
+def test_temperature_gradient_given_the_sample(name: str) -> None:
+    temperature = 0.6
+    case = Case(tfgumbel.estimators.get(name))
+    logits = np.tile(LOGITS, (200, 1))
+    upstream = np.tile(QUADRATIC[1], (200, 1))
+    sample, _, grad_temperature = run(
+        case,
+        *(tf.constant(x, tf.float64) for x in (logits, upstream, temperature)),
+        tf.constant([1, 1]),
+    )
+    counts = np.bincount(sample.numpy().argmax(-1), minlength=SIZE)
+
+    def surrogate(index: int, temperature: float) -> float:
+        moved = LOGITS.copy()
+        if name == "gapped_straight_through":
+            moved = np.minimum(LOGITS, LOGITS.max() - 1.0)
+            moved[index] = LOGITS.max()
+        return reference.softmax(moved / temperature) @ QUADRATIC[1]
+
+    if name == "gumbel_rao":
+        expected = counts @ (
+            reference.conditional_derivatives(LOGITS, temperature)[1] @ upstream[0]
+        )
+    else:
+        step = 1e-5
+        expected = sum(
+            count * (surrogate(i, temperature + step) - surrogate(i, temperature - step)) / 2 / step
+            for i, count in enumerate(counts)
+        )
+    np.testing.assert_allclose(float(grad_temperature), expected, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["gumbel_softmax", "binary_concrete", "hard_concrete"])
+def test_reparameterised_gradients_match_differences(name: str) -> None:
+    estimator = tfgumbel.estimators.get(name)
+    rng = np.random.default_rng(2)
+    logits, upstream = (tf.constant(rng.normal(size=(6, 4)), tf.float64) for _ in range(2))
+    temperature, step = 0.7, 1e-6
+
+    def value(logits, temperature):  # type: ignore[no-untyped-def]
+        return float(tf.reduce_sum(estimator(logits, temperature=temperature, seed=3) * upstream))
+
+    _, grad_logits, grad_temperature = run(
+        Case(estimator), logits, upstream, tf.constant(temperature, tf.float64), 3
+    )
+    for row, column in ((0, 0), (2, 3), (5, 1)):
+        nudge = np.zeros((6, 4))
+        nudge[row, column] = step
+        difference = (value(logits + nudge, 0.7) - value(logits - nudge, 0.7)) / (2 * step)
+        np.testing.assert_allclose(grad_logits[row, column], difference, rtol=1e-6, atol=1e-8)
+    difference = (value(logits, 0.7 + step) - value(logits, 0.7 - step)) / (2 * step)
+    np.testing.assert_allclose(float(grad_temperature), difference, rtol=1e-6)
+
+
+def test_straight_through_relaxations_share_the_relaxed_gradient() -> None:
+    rng = np.random.default_rng(3)
+    logits, upstream = (tf.constant(rng.normal(size=(9, 5)), tf.float64) for _ in range(2))
+    temperature = tf.constant(0.4, tf.float64)
+    for hard, soft in (
+        ("straight_through_gumbel_softmax", "gumbel_softmax"),
+        ("decoupled_straight_through_gumbel_softmax", "gumbel_softmax"),
+        ("bernoulli_straight_through_gumbel_softmax", "binary_concrete"),
+    ):
+        got, expected = (
+            run(Case(tfgumbel.estimators.get(name)), logits, upstream, temperature, 8)
+            for name in (hard, soft)
+        )
+        assert np.all(np.round(expected[0]) <= got[0].numpy())  # the sample rounds the relaxed one
+        for index in (1, 2):
+            np.testing.assert_allclose(got[index], expected[index], rtol=1e-12)
+
+
+def test_decoupled_temperatures() -> None:
+    """Samples at the forward temperature; the gradient given them, by a change of variables."""
+    forward, backward = 0.5, 0.8
+    rows = 100_000
+    logits = tf.constant(np.tile(LOGITS, (rows, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        sample = tfgumbel.decoupled_straight_through_gumbel_softmax(
+            logits, temperature=backward, forward_temperature=forward, seed=1
+        )
+        loss = tf.reduce_sum(sample * tf.constant(QUADRATIC[2], tf.float32))
+    gradient = tape.gradient(loss, logits).numpy().astype(np.float64)
+    drawn = sample.numpy().argmax(-1)
+    probs = reference.softmax(LOGITS / forward)
+    error = np.sqrt(probs * (1 - probs) / rows)
+    assert np.all(np.abs(sample.numpy().mean(0) - probs) < 5 * error)
+    exact = reference.conditional_derivatives(LOGITS / forward, backward / forward)[0] / forward
+    expected = np.einsum("i,ijk,k->j", probs, exact, QUADRATIC[2])
+    error = gradient.std(0) / np.sqrt(rows)
+    assert error.max() < 0.01 * np.abs(expected).max()
+    assert np.all(np.abs(gradient.mean(0) - expected) < 5 * error)
+    assert drawn.max() == SIZE - 1
+
+
+TWO_CLASS = {
+    "bernoulli_straight_through": "straight_through",
+    "bernoulli_gumbel_rao": "gumbel_rao",
+}
+
+
+def test_deterministic_binary_gradients_are_those_of_two_classes() -> None:
+    rng = np.random.default_rng(4)
+    logits, upstream = (tf.constant(3 * rng.normal(size=200), tf.float64) for _ in range(2))
+    for binary, categorical in TWO_CLASS.items():
+        for temperature in (0.2, 1.0, 3.0):
+            seed, heat = tf.constant([1, 2]), tf.constant(temperature, tf.float64)
+            sample, gradient, _ = run(
+                Case(tfgumbel.estimators.get(binary)), logits, upstream, heat, seed
+            )
+            zeros = tf.zeros_like(logits)
+            pair, pair_gradient, _ = run(
+                Case(tfgumbel.estimators.get(categorical)),
+                tf.stack([zeros, logits], -1),
+                tf.stack([zeros, upstream], -1),
+                heat,
+                seed,
+            )
+            same = sample.numpy() == pair.numpy()[:, 1]
+            assert same.sum() > 50
+            if binary == "bernoulli_straight_through":
+                same[:] = True  # its gradient does not depend on the sample
+            np.testing.assert_allclose(
+                gradient.numpy()[same], pair_gradient.numpy()[same, 1], rtol=1e-6, atol=1e-12
+            )
+
+
+def test_bernoulli_gumbel_rao_is_the_mean_of_its_relaxation() -> None:
+    rows = 200_000
+    upstream = tf.ones([rows])
+    for logit, temperature in ((0.4, 0.3), (-1.5, 1.0), (2.0, 2.0)):
+        logits = tf.fill([rows], logit)
+        heat, seed = tf.constant(temperature), tf.constant([2, 6])
+        arguments = logits, upstream, heat, seed
+        sample, exact, exact_heat = run(
+            Case(tfgumbel.estimators.get("bernoulli_gumbel_rao")), *arguments
+        )
+        drawn, noisy, noisy_heat = run(
+            Case(tfgumbel.estimators.get("bernoulli_straight_through_gumbel_softmax")), *arguments
+        )
+        np.testing.assert_array_equal(sample, drawn)
+        for value in (0.0, 1.0):
+            chosen = noisy.numpy()[sample.numpy() == value].astype(np.float64)
+            error = chosen.std() / np.sqrt(len(chosen))
+            expected = exact.numpy()[sample.numpy() == value]
+            assert np.ptp(expected) < 1e-6 and error < 0.02 * expected[0]
+            assert abs(chosen.mean() - expected[0]) < 5 * error
+        assert abs(float(noisy_heat) - float(exact_heat)) < 0.02 * rows * float(
+            np.abs(exact).mean()
+        )
+
+
+def test_hard_concrete_expected_l0() -> None:
+    logits = tf.constant([-2.0, 0.0, 3.0], tf.float64)
+    rows = 200_000
+    gates = tfgumbel.hard_concrete(tf.broadcast_to(logits, [rows, 3]), temperature=0.5, seed=0)
+    opened = (gates.numpy() > 0).mean(0)
+    expected = tfgumbel.hard_concrete_expected_l0(logits, temperature=0.5).numpy()
+    error = np.sqrt(expected * (1 - expected) / rows)
+    assert np.all(np.abs(opened - expected) < 5 * error)
+
+
+def test_every_case_has_a_value_test() -> None:
+    """A new estimator must come with a reference for its gradient."""
+    tested = {case.entry.name for case in HARD} | set(TWO_CLASS)
+    tested |= {"gumbel_softmax", "binary_concrete", "hard_concrete"}
+    tested |= {"bernoulli_straight_through_gumbel_softmax", "gumbel_max"}
+    assert tested == {case.entry.name for case in CASES}
+    assert {case.entry.name for case in BERNOULLI} <= tested

@@ -1,0 +1,155 @@
+"""Gumbel-Rao against straight-through Gumbel-Softmax: the same mean, less variance; its limits."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+import tfgumbel
+from tests import reference
+from tests.estimators.cases import Case, run
+
+LOGITS = np.array([0.6, -0.5, 0.2, -1.4])
+TARGET = np.array([0.1, 0.7, -0.4, 0.9])
+ROWS = 60_000
+
+
+def gradients(name: str, temperature: float, seed: int, rows: int = ROWS, **options) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Gradients of |D - target|^2, one for every row."""
+    logits = tf.constant(np.tile(LOGITS, (rows, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        estimator = tfgumbel.estimators.get(name)
+        sample = estimator(logits, temperature=temperature, seed=seed, **options)
+        loss = tf.reduce_sum(tf.square(sample - tf.constant(TARGET, tf.float32)))
+    return tape.gradient(loss, logits).numpy().astype(np.float64)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 0.5, 1.0])
+def test_same_mean_as_straight_through_and_no_more_variance(temperature: float) -> None:
+    plain = gradients("straight_through_gumbel_softmax", temperature, 1)
+    spread = plain.var(0).sum()
+    largest = np.abs(plain.mean(0)).max()
+    for options in (
+        {"num_samples": "exact"},
+        {"num_samples": 10},
+        {"num_samples": 10, "noise": "stratified"},
+    ):
+        better = gradients("gumbel_rao", temperature, 2, **options)
+        error = np.sqrt((plain.var(0) + better.var(0)) / ROWS)
+        assert np.all(np.abs(plain.mean(0) - better.mean(0)) < 5 * error), options
+        assert error.max() < 0.02 * largest  # what the sample size sees
+        # The variance's own standard error, from the squared distances' spread, is below 1.5%.
+        assert better.var(0).sum() < 0.95 * spread, options
+
+
+def test_one_sample_is_distributed_as_straight_through() -> None:
+    one = gradients("gumbel_rao", 0.5, 3, num_samples=1)
+    stratified = gradients("gumbel_rao", 0.5, 4, num_samples=1, noise="stratified")
+    plain = gradients("straight_through_gumbel_softmax", 0.5, 5)
+    # Kolmogorov-Smirnov on 60,000 against 60,000 sees a shift of the distribution by 1%.
+    directions = [*np.eye(4), np.random.default_rng(0).normal(size=4)]
+    for other in (one, stratified):
+        for direction in directions:
+            result = stats.ks_2samp(other @ direction, plain @ direction)
+            assert result.pvalue > 1e-5
+        # What it would see: the same gradients at a temperature 10% higher.
+    hotter = gradients("straight_through_gumbel_softmax", 0.55, 6)
+    assert stats.ks_2samp(hotter @ directions[-1], plain @ directions[-1]).pvalue < 1e-5
+
+
+@pytest.mark.parametrize("noise", ["independent", "stratified"])
+def test_many_samples_tend_to_the_exact_expectation(noise: str) -> None:
+    """The distance to the exact gradient falls as 1 / sqrt(K), or faster."""
+    exact = gradients("gumbel_rao", 0.5, 7, rows=400)
+    distances = []
+    for num_samples in (10, 160, 2560):
+        close = gradients("gumbel_rao", 0.5, 7, rows=400, num_samples=num_samples, noise=noise)
+        distances.append(np.sqrt(np.square(close - exact).sum(-1).mean()))
+    # The same seed draws the same samples, so only the noise given the sample differs.
+    ratios = np.array(distances[:-1]) / distances[1:]
+    if noise == "independent":
+        np.testing.assert_allclose(ratios, 4.0, rtol=0.15)
+    else:
+        assert np.all(ratios > 4.0)
+
+
+def test_stratified_noise_has_less_variance_at_equal_samples() -> None:
+    rng = np.random.default_rng(5)
+    for num_classes in (2, 4, 16):
+        logits = tf.constant(np.tile(rng.normal(size=(20, 1, num_classes)), (1, 50, 1)))
+        upstream = tf.constant(np.tile(rng.normal(size=(20, 1, num_classes)), (1, 50, 1)))
+        exact = Case(tfgumbel.estimators.get("gumbel_rao"))
+        arguments = logits, upstream, tf.constant(0.5, tf.float64), tf.constant([3, 3])
+        target = run(exact, *arguments)[1]
+        errors = []
+        for noise in ("independent", "stratified"):
+            case = Case(exact.entry, (("num_samples", 32), ("noise", noise)))
+            errors.append(float(tf.reduce_sum(tf.square(run(case, *arguments)[1] - target))))
+        assert errors[1] < 0.5 * errors[0], num_classes
+
+
+def test_cold_limits_agree() -> None:
+    """ReinMax at 1 = ZGR = Gumbel-Rao at 0, and the limit of its own small temperatures."""
+    rng = np.random.default_rng(6)
+    logits, upstream = (tf.constant(2 * rng.normal(size=(300, 5)), tf.float64) for _ in range(2))
+    seed = tf.constant([4, 4])
+
+    def gradient(name, temperature):  # type: ignore[no-untyped-def]
+        case = Case(tfgumbel.estimators.get(name))
+        heat = tf.constant(temperature, tf.float64)
+        sample, grad_logits, _ = run(case, logits, upstream, heat, seed)
+        return sample.numpy(), grad_logits.numpy()
+
+    sample, expected = gradient("zero_temperature_gumbel_rao", 1.0)
+    jacobians = np.array([reference.cold_limit_jacobian(row) for row in logits.numpy()])
+    jacobian = jacobians[np.arange(300), sample.argmax(-1)]
+    np.testing.assert_allclose(
+        expected, np.einsum("rij,rj->ri", jacobian, upstream.numpy()), rtol=1e-9, atol=1e-12
+    )
+    drawn, second_order = gradient("reinmax", 1.0)
+    np.testing.assert_array_equal(drawn, sample)
+    np.testing.assert_allclose(second_order, expected, rtol=1e-9, atol=1e-12)
+    for temperature, tolerance in ((0.0, 1e-9), (1e-3, 1e-2)):
+        drawn, cold = gradient("gumbel_rao", temperature)
+        other, zero = gradient("zero_temperature_gumbel_rao", 1.0)
+        same = (drawn == other).all(-1)
+        assert same.sum() > 100
+        scale = np.abs(zero).max(-1, keepdims=True)[same]
+        assert np.max(np.abs(cold - zero)[same] / scale) < tolerance, temperature
+
+
+PEAK_MEMORY = """
+import resource, sys
+import tensorflow as tf
+import tfgumbel
+
+def step(logits, num_samples):
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        sample = tfgumbel.gumbel_rao(logits, temperature=0.5, seed=1, num_samples=num_samples)
+        loss = tf.reduce_sum(sample * sample * logits)
+    return tape.gradient(loss, logits)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+step(tf.zeros([2, 16]), 10)  # what TensorFlow allocates once
+before = peak()
+tf.function(step)(tf.random.normal([400, 60, 16]), int(sys.argv[1]))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_grow_with_the_number_of_samples() -> None:
+    extra = []
+    for num_samples in ("10", "1000"):
+        command = [sys.executable, "-c", PEAK_MEMORY, num_samples]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        extra.append(float(done.stdout.split()[-1]))
+    assert extra[0] > 4  # MiB: the logits alone are 1.5
+    assert extra[1] < 1.3 * extra[0], extra

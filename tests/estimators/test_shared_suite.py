@@ -1,0 +1,161 @@
+"""What every registered estimator must do: the numerical contract, shapes, dtypes, seeds."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.estimators.cases import CASES, Case, run, runner
+
+MODES = ["eager", "graph", "xla"]
+INF = float("inf")
+# Rows of every kind the contract names; the columns are the classes, or independent variables.
+EXTREME = np.array(
+    [
+        [0.0, 1.0, -1.0],
+        [1e4, -1e4, 0.0],
+        [-1e4, -1e4, -1e4],
+        [1e4, 1e4, -1e4],
+        [-INF, 0.0, 1.0],
+        [-INF, 1e4, -1e4],
+        [-INF, -INF, -3.0],
+        [60.0, -60.0, 59.0],
+    ]
+)
+ROWS = 4000
+LOGITS = np.concatenate([EXTREME, np.tile([[0.5, -0.7, 1.1]], (ROWS, 1))])
+UPSTREAM = np.random.default_rng(0).normal(size=LOGITS.shape)
+
+
+def each_case(function):  # type: ignore[no-untyped-def]
+    return pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)(function)
+
+
+def check(case: Case, logits, sample, grad_logits, grad_temperature):  # type: ignore[no-untyped-def]
+    sample, grad_logits = np.float64(sample), np.float64(grad_logits)
+    assert np.all(np.isfinite(sample)) and np.all(np.isfinite(grad_logits))
+    assert np.isfinite(np.float64(grad_temperature))
+    masked = np.isneginf(logits)
+    assert np.all(sample[masked] == 0) and np.all(grad_logits[masked] == 0)
+    if case.entry.hard:
+        assert np.all((sample == 0) | (sample == 1))
+        if case.entry.event == "categorical":
+            assert np.all(sample.sum(-1) == 1)
+    else:
+        assert np.all((sample >= 0) & (sample <= 1))
+        if case.entry.event == "categorical":
+            np.testing.assert_allclose(sample.sum(-1), 1, atol=0.02)
+    if not case.entry.differentiable:
+        assert np.all(grad_logits == 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@each_case
+def test_numerics_and_frequencies(case: Case, mode: str) -> None:
+    function = runner(case, mode)
+    draws = []
+    for seed, temperature in enumerate([1e-3, 0.5, 1e3]):
+        arguments = LOGITS, UPSTREAM, temperature
+        result = function(*(tf.constant(x, tf.float32) for x in arguments), tf.constant([seed, 5]))
+        check(case, LOGITS, *result)
+        draws.append(result[0].numpy()[len(EXTREME) :])
+    if mode != "eager":
+        assert function.experimental_get_tracing_count() == 1
+    # 12,000 draws of one row: a probability of 1/2 is known to .0046.
+    if case.entry.exact_sampling and not case.options:
+        draws = np.concatenate(draws)
+        logits = LOGITS[-1]
+        if case.entry.event == "categorical":
+            hit = draws == draws.max(-1, keepdims=True)
+            expected = np.exp(logits) / np.exp(logits).sum()
+        else:
+            hit, expected = draws > 0.5, 1 / (1 + np.exp(-logits))
+        error = np.sqrt(expected * (1 - expected) / len(hit))
+        assert np.all(np.abs(hit.mean(0) - expected) < 5 * error)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@each_case
+def test_dtypes(case: Case, dtype: str) -> None:
+    logits, upstream = (tf.cast(x[: len(EXTREME) + 20], dtype) for x in (LOGITS, UPSTREAM))
+    for temperature in (1e-3, 0.5, 1e3):
+        temperature = tf.constant(temperature, tf.float32)
+        result = runner(case, "graph")(logits, upstream, temperature, tf.constant([1, 2]))
+        assert result[0].dtype == result[1].dtype == dtype
+        check(case, logits.numpy().astype(np.float64), *result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@each_case
+def test_dtypes_compiled(case: Case, dtype: str) -> None:
+    logits, upstream = (tf.cast(x[: len(EXTREME) + 20], dtype) for x in (LOGITS, UPSTREAM))
+    for temperature in (1e-3, 0.5, 1e3):
+        temperature = tf.constant(temperature, tf.float32)
+        result = runner(case, "xla")(logits, upstream, temperature, tf.constant([1, 2]))
+        assert result[0].dtype == result[1].dtype == dtype
+        check(case, logits.numpy().astype(np.float64), *result)
+
+
+@each_case
+def test_leading_axes_and_unknown_batch(case: Case) -> None:
+    logits = tf.constant(LOGITS[-24:], tf.float32)
+    upstream = tf.constant(UPSTREAM[-24:], tf.float32)
+    temperature, seed = tf.constant(0.7), tf.constant([3, 4])
+    expected = run(case, logits, upstream, temperature, seed)
+    signature = [tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3])]
+    unknown = tf.function(
+        lambda logits, upstream: run(case, logits, upstream, temperature, seed),
+        input_signature=signature,
+    )
+    assert unknown.get_concrete_function().structured_outputs[0].shape.as_list() == [None, 3]
+    shaped = run(
+        case,
+        tf.reshape(logits, [2, 3, 4, 3]),
+        tf.reshape(upstream, [2, 3, 4, 3]),
+        temperature,
+        seed,
+    )
+    assert shaped[0].shape == shaped[1].shape == [2, 3, 4, 3]
+    for got in (unknown(logits, upstream), shaped):
+        for value, want in zip(got, expected, strict=True):
+            np.testing.assert_allclose(
+                np.reshape(value, want.shape), want.numpy(), rtol=1e-4, atol=1e-5
+            )
+    single = run(case, logits[0], upstream[0], temperature, seed)
+    assert single[0].shape == single[1].shape == [3]
+
+
+@each_case
+def test_seeds(case: Case) -> None:
+    logits = tf.zeros([50, 3])
+    draw = lambda seed: case(logits, 0.7, seed).numpy()  # noqa: E731
+    np.testing.assert_array_equal(draw(7), draw(7))
+    np.testing.assert_array_equal(draw(7), draw((7, 0)))
+    np.testing.assert_array_equal(draw(7), draw(tf.constant([7, 0])))
+    for other in (8, (7, 1), 7 + 2**32, -7):
+        assert np.any(draw(7) != draw(other)), other
+    keras_seed = keras.random.SeedGenerator(3).next()
+    np.testing.assert_array_equal(draw(keras_seed), draw(keras_seed))
+
+
+@each_case
+def test_temperature_as_number_tensor_and_variable_agree(case: Case) -> None:
+    if not case.entry.takes_temperature:
+        pytest.skip("it has no temperature")
+    logits = tf.constant(LOGITS[-4:], tf.float32)
+    upstream = tf.constant(UPSTREAM[-4:], tf.float32)
+
+    def gradients(temperature):  # type: ignore[no-untyped-def]
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = tf.reduce_sum(case(logits, temperature, 5) * upstream)
+        return tape.gradient(loss, logits).numpy()
+
+    variable = tf.Variable(0.7)
+    for temperature in (tf.constant(0.7), variable, keras.Variable(0.7)):
+        np.testing.assert_allclose(gradients(temperature), gradients(0.7), rtol=1e-6)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(case(logits, variable, 5) * upstream)
+    reached = tape.gradient(loss, variable)
+    assert (reached is not None) == case.entry.temperature_gradient
