@@ -1,7 +1,6 @@
 """Over the simplex of three classes: how much variance one estimator saves over another."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,15 +89,15 @@ def simplex_variances(
     for row, name in enumerate(estimators):
         sums = _summing_function(f, logits, resolve(name, event="categorical")[0], batch_size)
         for column, temperature in enumerate(temperatures):
-            totals: list[np.ndarray] = []
+            count = total = square = np.zeros(())
             for batch in range(num_batches):
                 parts = sums(_random.fold_in(seed, batch), tf.constant(temperature))
-                totals = [
-                    part.numpy() + total
-                    for part, total in itertools.zip_longest(parts, totals, fillvalue=0.0)
-                ]
-                within, between = _stratified_variance(*totals, probs)
-                if totals[0].min() > 0 and np.all(within <= 1e-9 * between):
+                count, total, square = (
+                    old + part.numpy()
+                    for old, part in zip((count, total, square), parts, strict=True)
+                )
+                within, between = _stratified_variance(count, total, square, probs)
+                if count.min() > 0 and np.all(within <= 1e-9 * between):
                     break  # no noise beside D's, and every D seen: more draws add nothing
             variances[column, row] = within + between
     return SimplexVariances(probs, tuple(temperatures), estimators, variances)

@@ -13,6 +13,8 @@ class RunningMean(tf.Module):
 
     Args:
         decay: Float in [0, 1), the weight of the past at each update. Default: 0.9.
+        shape: Of the mean: the last axes of the values; the others are averaged over. Default:
+            (), one number.
 
     Raises:
         ValueError: if `decay` is out of range.
@@ -24,7 +26,7 @@ class RunningMean(tf.Module):
     2.0
     """
 
-    def __init__(self, decay: float = 0.9):
+    def __init__(self, decay: float = 0.9, shape: tuple[int, ...] = ()):
         super().__init__(name="running_mean")
         if not 0.0 <= decay < 1.0:
             raise ValueError(
@@ -38,23 +40,23 @@ class RunningMean(tf.Module):
         self.decay = float(decay)
         self._total, self._weight = (
             tf.Variable(
-                0.0,
+                tf.zeros(size, tf.float32),
                 trainable=False,
-                dtype=tf.float32,
                 name=name,
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.MEAN,
             )
-            for name in ("total", "weight")
+            for name, size in (("total", shape), ("weight", ()))
         )
 
     @property
     def value(self) -> tf.Tensor:
-        """The mean so far, a float32 scalar."""
+        """The mean so far, float32."""
         return tf.math.divide_no_nan(self._total.read_value(), self._weight.read_value())
 
     def update(self, values: tf.Tensor) -> None:
-        """Takes in the mean of `values`, of any shape."""
-        mean = tf.reduce_mean(tf.cast(tf.stop_gradient(values), tf.float32))
+        """Takes in the mean of `values` over the axes before the last ones, of the mean's shape."""
+        values = tf.cast(tf.stop_gradient(values), tf.float32)
+        mean = tf.reduce_mean(values, list(range(values.shape.rank - self._total.shape.rank)))
         self._total.assign(self.decay * self._total + (1.0 - self.decay) * mean)
         self._weight.assign(self.decay * self._weight + (1.0 - self.decay))

@@ -1,0 +1,77 @@
+"""The problem, its measurements, and their pictures; nothing is trained."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from tfgumbel import diagnostics
+
+ESTIMATORS = (
+    "reinforce",
+    "reinforce_baseline",
+    "gumbel_softmax",
+    "straight_through",
+    "straight_through_gumbel_softmax",
+    "gumbel_rao",
+    "reinmax",
+)
+# What the curves against temperature show; more would hide one another.
+CURVES = ("straight_through_gumbel_softmax", "gumbel_rao", "gumbel_softmax", "reinforce", "reinmax")
+SAMPLE_TEMPERATURES = (0.1, 0.5, 1.0, 10.0)
+TARGET = 0.45
+
+
+def squared_distance(sample):
+    """Squared distance from the target of the level drawn, levels evenly spaced from 0 to 1.
+
+    Args:
+        sample: One-hot or relaxed, shape (num, num_classes).
+
+    Returns:
+        values: Shape (num,).
+    """
+    levels = tf.linspace(tf.constant(0.0, sample.dtype), 1.0, sample.shape[-1])
+    return (tf.linalg.matvec(sample, levels) - TARGET) ** 2
+
+
+def make_logits(num_classes, seed):
+    """Standard normal logits, shape (num_classes,)."""
+    return tf.constant(np.random.default_rng(seed).normal(size=num_classes), tf.float32)
+
+
+def compare(logits, estimators, *, temperature, num_draws, seed):
+    """The table: every estimator against the truth by enumeration."""
+    return diagnostics.compare_estimators(
+        squared_distance, logits, estimators, num_draws, seed, temperature=temperature
+    )
+
+
+def draw_samples(logits, path, *, seed):
+    """Gumbel-Softmax samples at four temperatures."""
+    figure = diagnostics.plot_gumbel_softmax_samples(logits, SAMPLE_TEMPERATURES, seed=seed)
+    return save(figure, path)
+
+
+def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
+    """Variance against the number of samples; also returns the slopes."""
+    curves = diagnostics.variance_by_num_samples(
+        squared_distance, logits, num_trials=num_trials, temperature=temperature, seed=seed
+    )
+    return save(diagnostics.plot_variance_against_num_samples(curves), path), curves.slopes()
+
+
+def draw_temperatures(logits, path, *, num_draws, seed):
+    """Bias, variance and error against temperature."""
+    comparisons = diagnostics.compare_temperatures(
+        squared_distance, logits, CURVES, num_draws=num_draws, seed=seed
+    )
+    return save(diagnostics.plot_bias_variance(comparisons), path)
+
+
+def save(figure, path):
+    """Saves a picture, making its folder; returns the path."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
