@@ -1,0 +1,140 @@
+"""Writes the pruning steps as StableHLO, for a machine that has a GPU and XLA but no TensorFlow.
+
+python -m benchmarks.pruning.lowering --directory=runs/stablehlo
+
+Each step becomes NAME.mlirbc, a serialised StableHLO module, and NAME.npz, its arguments in order
+(arr_0, arr_1, ...). The first outputs are the next values of the first arguments, as many as the
+printed `carry`, so that a step can be run again and again.
+"""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from examples.prune_mnist import models
+from pruning.masking import noisy_weights
+from pruning.projection import project_onto_budget
+from pruning.relaxation import relaxed_mask
+from pruning.structures import Grid, Structure
+from pruning.targets import select
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("directory", "runs/stablehlo", "Where the files go.")
+flags.DEFINE_integer("entries", 10_000_000, "Scores of the mask-and-projection step.")
+flags.DEFINE_integer("batch_size", 128, "Of the LeNet-5 step.")
+
+TEMPERATURE, DENSITY, LEARNING_RATE = 0.3, 0.05, 1e-3
+
+
+def mask_and_projection(entries: int) -> tuple[Callable[..., Any], list[Any], int]:
+    """One step on the scores alone: draw the mask, its gradient, an update, the projection."""
+    k = tf.constant(DENSITY * entries, tf.float64)
+
+    def step(s, multiplier, index, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(s)
+            mask = relaxed_mask(s, tf.stack([1, index]), TEMPERATURE)
+        gradient = tape.gradient(mask, s, upstream)
+        s, multiplier = project_onto_budget(
+            s - LEARNING_RATE * gradient,
+            k,
+            initial_multiplier=multiplier,
+            return_multiplier=True,
+        )
+        return s, multiplier, index + 1
+
+    upstream = np.random.default_rng(0).normal(size=entries).astype(np.float32)
+    s = np.full(entries, 1.0 - 1e-4, np.float32)
+    return step, [s, np.float64(0.0), np.int32(0), upstream], 3
+
+
+def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
+    """A whole training step of LeNet-5 with learned masks: Adam on weights and scores."""
+    model = models.build("lenet5", (28, 28, 1))
+    targets, _ = select(model, None, None)
+    structure = Structure.parse("unstructured", None)
+    grids = [Grid.of(target, structure) for target in targets]
+    masked = [
+        next(i for i, v in enumerate(model.trainable_variables) if v is target.variable)
+        for target in targets
+    ]
+    entries = sum(grid.num_groups for grid in grids)
+    k = tf.constant(DENSITY * entries, tf.float64)
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    weights = [variable.numpy() for variable in model.trainable_variables]
+    start = [*weights, np.full(entries, 1.0 - 1e-4, np.float32)]
+    count = len(start)
+
+    def step(*arguments):
+        values, first, second = (arguments[i * count : (i + 1) * count] for i in range(3))
+        multiplier, index, x, y = arguments[3 * count :]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            used = list(values[:-1])
+            noisy = noisy_weights(
+                values[-1],
+                [used[i] for i in masked],
+                grids,
+                seed=tf.stack([1, index]),
+                temperature=tf.constant(TEMPERATURE),
+                settled=tf.constant(False),
+            )
+            for i, weight in zip(masked, noisy, strict=True):
+                used[i] = weight
+            outputs, _ = model.stateless_call(used, model.non_trainable_variables, x, training=True)
+            loss = loss_of(y, outputs)
+        gradients = tape.gradient(loss, values)
+        time = tf.cast(index + 1, tf.float32)
+        scale = LEARNING_RATE * tf.sqrt(1.0 - 0.999**time) / (1.0 - 0.9**time)
+        first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
+        second = [0.999 * v + 0.001 * g * g for v, g in zip(second, gradients, strict=True)]
+        values = [
+            w - scale * m / (tf.sqrt(v) + 1e-7)
+            for w, m, v in zip(values, first, second, strict=True)
+        ]
+        values[-1], multiplier = project_onto_budget(
+            values[-1], k, initial_multiplier=multiplier, return_multiplier=True
+        )
+        return *values, *first, *second, multiplier, index + 1, loss
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch_size, 28, 28, 1)).astype(np.float32)
+    y = rng.integers(0, 10, batch_size).astype(np.int32)
+    zeros = [np.zeros_like(value) for value in start]
+    arguments = [*start, *zeros, *zeros, np.float64(0.0), np.int32(0), x, y]
+    return step, arguments, 3 * count + 2
+
+
+def lower(
+    directory: pathlib.Path, name: str, step: Callable[..., Any], arguments: Sequence[Any]
+) -> int:
+    """Writes one step; returns the size of the module in bytes."""
+    compiled = tf.function(step, jit_compile=True, autograph=False)
+    tensors = [tf.constant(argument) for argument in arguments]
+    module = compiled.experimental_get_compiler_ir(*tensors)(stage="stablehlo_serialized")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.mlirbc").write_bytes(module)
+    np.savez(directory / f"{name}.npz", *arguments)
+    return len(module)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"Flags only; received {argv[1:]}.")
+    directory = pathlib.Path(FLAGS.directory)
+    steps = {
+        "mask_and_projection": mask_and_projection(FLAGS.entries),
+        "lenet5": lenet5_step(FLAGS.batch_size),
+    }
+    for name, (step, arguments, carry) in steps.items():
+        size = lower(directory, name, step, arguments)
+        print(f"{directory / name}.mlirbc: {size:,} bytes, carry {carry}")
+
+
+if __name__ == "__main__":
+    app.run(main)
