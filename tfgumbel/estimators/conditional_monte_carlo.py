@@ -93,7 +93,7 @@ def categorical_gumbel_rao_monte_carlo_vjp(
             _random.uniform(tf.stack([1, chunk, rows]), winner, dtype),
         )
 
-    def body(step, others, winner, weight, logits_sum, temperature_sum):  # type: ignore[no-untyped-def]
+    def body(step, others, winner, weight, logits_sum, temperature_sum):
         # The noise is of chunk step - 1, `weight` of chunk step - 2; those before 0 do not count.
         index = (step - 2) * chunk + tf.range(chunk)
         counts = tf.cast((index >= 0) & (index < num_samples), dtype)[:, tf.newaxis]
