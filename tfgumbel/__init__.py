@@ -8,8 +8,8 @@ from tfgumbel.estimators import *  # noqa: F403
 from tfgumbel.expectations import RunningMean, expectation
 from tfgumbel.layers import *  # noqa: F403
 
-# Resolved on first use: pruning imports this package, never the reverse at load time, and TensorFlow
-# Probability, which the distributions need, takes seconds to import.
+# Resolved on first use: pruning imports this package, never the reverse at load time; the
+# distributions need TensorFlow Probability, which takes seconds to import.
 _PRUNING = ("prune", "sparsity_report", "export_sparse", "keep_sparsity")
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     *layers.__all__,
     "RunningMean",
     "diagnostics",
-    "distributions",
+    "distributions",  # noqa: F405
     "expectation",
     "layers",
     "objectives",
