@@ -1,0 +1,1 @@
+"""What the estimators cost, forward and backward, and how exact the exact one is."""
