@@ -30,7 +30,7 @@ class PruningSchedule:
         ValueError: for a temperature that is not positive, or times out of order.
 
     >>> schedule = PruningSchedule()
-    >>> [round(float(schedule.pruned(progress)), 3) for progress in (0.16, 0.33, 0.5, 1.0)]
+    >>> [round(float(schedule.pruned(progress)), 3) for progress in (0.05, 0.2, 0.35, 1.0)]
     [0.0, 0.875, 1.0, 1.0]
     >>> [round(float(schedule.temperature(progress)), 3) for progress in (0.0, 0.4, 0.8, 1.0)]
     [1.0, 0.515, 0.03, 0.03]
@@ -40,8 +40,8 @@ class PruningSchedule:
         self,
         initial_temperature: float = 1.0,
         final_temperature: float = 0.03,
-        start: float = 0.16,
-        end: float = 0.5,
+        start: float = 0.05,
+        end: float = 0.35,
         settle: float = 0.8,
     ):
         _validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")

@@ -13,7 +13,7 @@ def test_defaults_follow_their_formulas():
     progress = np.linspace(0.0, 1.0, 201)
     temperature = np.where(progress < 0.8, 1.0 + (0.03 - 1.0) * progress / 0.8, 0.03)
     np.testing.assert_allclose(schedule.temperature(progress), temperature, rtol=1e-5)
-    x = np.clip((progress - 0.16) / (0.5 - 0.16), 0.0, 1.0)
+    x = np.clip((progress - 0.05) / (0.35 - 0.05), 0.0, 1.0)
     density = 0.02 + (1.0 - 0.02) * (1.0 - x) ** 3
     np.testing.assert_allclose(schedule.density(progress, 0.02), density, atol=1e-6)
     np.testing.assert_allclose(schedule.pruned(progress), 1.0 - (1.0 - x) ** 3, atol=1e-6)
