@@ -88,7 +88,8 @@ def _bars(ax: Any, report: Any) -> None:
     ax.axvline(100 * report.density, color=INK, linewidth=0.8, linestyle=":")
     for place, target in zip(places, report.targets, strict=True):
         text = f"  {100 * target.density:.2f}%   {target.kept:,} of {target.size:,}"
-        ax.text(100 * target.density, place, text, va="center", fontsize=8, color=INK)
+        label = ax.text(100 * target.density, place, text, va="center", fontsize=8, color=INK)
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     ax.set_yticks(places, names, fontsize=8)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.45 * max(densities, default=1.0) or 1.0)

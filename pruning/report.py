@@ -132,7 +132,7 @@ class SparsityReport:
         return plots.plot_report(self, path, history)
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        columns = ("weight", "shape", "kept", "density", "of budget", "multiply-adds", "dense")
+        columns = ("weight", "shape", "kept", "density", "of budget", "multiply-adds")
         table = rich.table.Table(show_footer=True)
         totals = (
             "all",
@@ -141,10 +141,12 @@ class SparsityReport:
             _percent(self.density),
             _percent(1.0),
             _count(self.multiply_adds),
-            _count(self.dense_multiply_adds),
         )
         for name, total in zip(columns, totals, strict=True):
-            table.add_column(name, total, justify="left" if name == "weight" else "right")
+            if name == "weight":
+                table.add_column(name, total, overflow="fold")
+            else:
+                table.add_column(name, total, justify="right", no_wrap=True)
         for target in self.targets:
             table.add_row(
                 target.name,
@@ -153,9 +155,10 @@ class SparsityReport:
                 _percent(target.density),
                 _percent(target.share),
                 _count(target.multiply_adds),
-                _count(target.dense_multiply_adds),
             )
         yield table
+        if self.multiply_adds is not None:
+            yield f"multiply-adds of these weights when dense: {_count(self.dense_multiply_adds)}"
         if self.sizes:
             yield "bytes: " + ", ".join(f"{key} {size:,}" for key, size in self.sizes.items())
         for note in self.notes:

@@ -1,0 +1,1 @@
+"""What pruning reaches and costs: `python -m benchmarks.pruning`."""

@@ -1,0 +1,103 @@
+"""Runs the suites, prints their tables, and keeps the results in benchmarks/results/pruning.json.
+
+python -m benchmarks.pruning
+python -m benchmarks.pruning --quality --data_dir=$HOME/tensorflow_datasets
+"""
+
+import json
+from typing import Any
+
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import common
+from benchmarks.pruning import export_suite, projection_suite, quality_suite, step_suite
+
+FLAGS = flags.FLAGS
+SUITES = ("steps", "projection", "export")
+
+flags.DEFINE_list("suites", list(SUITES), f"Among {', '.join(SUITES)}.")
+flags.DEFINE_bool("quality", False, "Also the accuracy at each budget, on MNIST: hours.")
+flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
+flags.DEFINE_list("cases", [], "Of the quality suite, such as lenet300/0.01; none: all.")
+flags.DEFINE_list("seeds", list(map(str, quality_suite.SEEDS)), "Of the quality suite.")
+flags.DEFINE_list("methods", ["learned", "magnitude"], "Of the quality suite.")
+flags.DEFINE_integer("epochs", quality_suite.EPOCHS, "Of the quality suite.")
+flags.DEFINE_integer("threads", 0, "Intra-op threads of TensorFlow; 0: all cores.")
+flags.DEFINE_string("output", str(common.RESULTS / "pruning.json"), "Where the results are kept.")
+
+
+def table_of(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
+    """A table with a column for each field and its format."""
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = [
+            "-" if row.get(name) is None else format(row[name], spec)
+            for name, spec in columns.items()
+        ]
+        table.add_row(*cells)
+    return table
+
+
+def main(argv):
+    import tensorflow as tf
+
+    if len(argv) > 1:
+        raise app.UsageError(f"Flags only; received {argv[1:]}.")
+    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
+    console = Console()
+    result: dict[str, Any] = {}
+    try:
+        with open(FLAGS.output, encoding="utf-8") as file:
+            result = json.load(file)
+    except FileNotFoundError:
+        pass
+
+    def save(suite: str, rows: Any) -> None:
+        """Keeps the other suites' results, each beside where and when it was measured."""
+        measured = common.environment(threads=FLAGS.threads)
+        result[suite] = {"environment": measured, "results": rows}
+        common.write_json(FLAGS.output, result)
+
+    if "steps" in FLAGS.suites:
+        rows = step_suite.run()
+        save("steps", rows)
+        flat = [
+            {**row, **{f"{kind} ms": row[kind]["median_ms"] for kind in ("dense", "learned")}}
+            for row in rows
+        ]
+        columns = {"model": "", "dense ms": ".2f", "learned ms": ".2f", "ratio": ".2f", "goal": ""}
+        console.print(table_of("step time", flat, columns))
+    if "projection" in FLAGS.suites:
+        rows = projection_suite.run()
+        save("projection", rows)
+        console.print(projection_suite.table(rows))
+    if "export" in FLAGS.suites:
+        rows = export_suite.run()
+        save("export", rows)
+        columns = {"format": "", "density": "", "block": "", "size": ",", "dense_size": ","}
+        for row in rows:
+            if row["latency"]:
+                row["speed"] = row["dense_latency"] / row["latency"]
+        console.print(table_of("export", rows, {**columns, "latency": ".2e", "speed": ".2f"}))
+    if FLAGS.quality:
+        done = result.get("quality", {}).get("results", [])
+        rows = quality_suite.run(
+            FLAGS.data_dir,
+            names=tuple(FLAGS.cases),
+            seeds=tuple(map(int, FLAGS.seeds)),
+            methods=tuple(FLAGS.methods),
+            epochs=FLAGS.epochs,
+            done=done,
+            save=lambda rows: save("quality", rows),
+        )
+        columns = {"model": "", "k": "", "epochs": "", "method": "", "mean": ".2f"}
+        columns |= {"deviation": ".2f", "seeds": "", "goal": "", "seconds": ".0f"}
+        console.print(table_of("test accuracy, %", quality_suite.summary(rows), columns))
+
+
+if __name__ == "__main__":
+    app.run(main)

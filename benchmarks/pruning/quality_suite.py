@@ -1,0 +1,155 @@
+"""Test accuracy at a budget: learned masks beside magnitude pruning at its own best rate."""
+
+import dataclasses
+import statistics
+import time
+from typing import Any
+
+import keras
+
+import tfgumbel
+from examples.prune_mnist import data as data_sets
+from examples.prune_mnist import models
+from pruning.learning_rates import ADAPTIVE_LEARNING_RATE
+from pruning.schedules import PruningSchedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One row of the table.
+
+    Attributes:
+        model: a name of `examples.prune_mnist.models`.
+        k: share of the kernel weights kept.
+        goal: accuracy to reach, %.
+        magnitude_rate: the learning rate at which magnitude pruning did best on the validation
+            split (the last 5,000 training images); the learned masks run at their defaults.
+    """
+
+    model: str
+    k: float
+    goal: float
+    magnitude_rate: float
+
+
+SUITE = (
+    Case("lenet300", 0.10, 98.4, 3e-3),
+    Case("lenet300", 0.05, 98.4, 3e-3),
+    Case("lenet300", 0.02, 98.0, 3e-3),
+    Case("lenet300", 0.01, 97.5, 3e-3),
+    Case("lenet300", 0.005, 96.5, 3e-3),
+    Case("lenet5", 0.02, 99.3, 3e-3),
+    Case("lenet5", 0.01, 99.1, 3e-3),
+    Case("lenet5", 0.005, 98.8, 3e-3),
+)
+EPOCHS, BATCH_SIZE, SEEDS = 10, 128, (0, 1, 2)
+
+
+def accuracy(
+    case: Case, method: str, seed: int, data: data_sets.Data, epochs: int = EPOCHS
+) -> dict[str, Any]:
+    """Trains as a user would, in five lines, and tests the finalized model."""
+    keras.utils.set_random_seed(seed)
+    model = models.build(case.model, data.train_images.shape[1:])
+    pruned = tfgumbel.prune(model, case.k, method=method, seed=seed)
+    optimizer: Any = "adam"
+    if method == "magnitude":
+        steps = epochs * -(-len(data.train_images) // BATCH_SIZE)
+        decay = keras.optimizers.schedules.CosineDecay(case.magnitude_rate, steps, alpha=0.01)
+        optimizer = keras.optimizers.Adam(decay)
+    pruned.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=100,
+    )
+    start = time.perf_counter()
+    pruned.fit(
+        data.train_images, data.train_labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0
+    )
+    seconds = time.perf_counter() - start
+    sparse = pruned.finalize()
+    _, correct = sparse.evaluate(data.test_images, data.test_labels, batch_size=500, verbose=0)
+    kept = tfgumbel.sparsity_report(sparse, sizes=False).kept
+    return {
+        **dataclasses.asdict(case),
+        "method": method,
+        "seed": seed,
+        "epochs": epochs,
+        "accuracy": 100 * float(correct),
+        "kept": kept,
+        "seconds": seconds,
+        "defaults": defaults(),
+    }
+
+
+def defaults() -> dict[str, float]:
+    """The settings under which results hold: a result of other ones is measured again."""
+    return {**PruningSchedule().get_config(), "learning_rate": ADAPTIVE_LEARNING_RATE}
+
+
+def run(
+    data_dir: str | None,
+    *,
+    names: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = SEEDS,
+    methods: tuple[str, ...] = ("learned", "magnitude"),
+    epochs: int = EPOCHS,
+    done: list[dict[str, Any]] | None = None,
+    save: Any = None,
+) -> list[dict[str, Any]]:
+    """Runs the suite, skipping what `done` holds already.
+
+    Args:
+        data_dir: where TFDS keeps MNIST.
+        names: cases to run, such as `"lenet300/0.01"`; empty for all.
+        seeds: seeds to run.
+        methods: methods to run.
+        epochs: passes over the training set.
+        done: results of an interrupted run.
+        save: called with all results after each new one.
+
+    Returns:
+        results: one dict a run.
+    """
+    results = [result for result in done or [] if result["defaults"] == defaults()]
+    finished = {_key(result) for result in results}
+    data = data_sets.load("mnist", data_dir)
+    for case in SUITE:
+        if names and f"{case.model}/{case.k:g}" not in names:
+            continue
+        for seed in seeds:
+            for method in methods:
+                wanted = {**dataclasses.asdict(case), "method": method, "seed": seed}
+                if _key({**wanted, "epochs": epochs}) in finished:
+                    continue
+                results.append(accuracy(case, method, seed, data, epochs))
+                keras.utils.clear_session()
+                if save is not None:
+                    save(results)
+    return results
+
+
+def _key(result: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(result[name] for name in ("model", "k", "method", "seed", "epochs"))
+
+
+def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean, standard deviation and number of seeds of each model, budget, method and length."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for result in results:
+        key = (result["model"], -result["k"], result["epochs"], result["method"])
+        groups.setdefault(key, []).append(result)
+    rows = []
+    for _, group in sorted(groups.items(), key=lambda item: item[0]):
+        values = [result["accuracy"] for result in group]
+        rows.append(
+            {
+                **{name: group[0][name] for name in ("model", "k", "epochs", "method", "goal")},
+                "mean": statistics.mean(values),
+                "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
+                "seeds": len(values),
+                "seconds": statistics.mean(result["seconds"] for result in group),
+            }
+        )
+    return rows

@@ -1,0 +1,57 @@
+"""Time of a training step with learned masks, relative to the dense model's in the same minute."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfgumbel
+from benchmarks import common
+from examples.prune_mnist import models
+
+# Model, image shape, most that a step may cost relative to dense.
+SUITE = (
+    ("lenet300", (28, 28, 1), 2.5),
+    ("lenet5", (28, 28, 1), 1.25),
+    ("resnet20", (32, 32, 3), 1.10),
+)
+BATCH_SIZE = 128
+STEPS = 10
+
+
+def run(repetitions: int = 15) -> list[dict[str, Any]]:
+    """Times `STEPS` steps of each, dense and pruned in turns.
+
+    Returns:
+        results: one dict a model: `ratio`, `goal`, and a timing summary of each kind of step.
+    """
+    results = []
+    for name, shape, goal in SUITE:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(STEPS * BATCH_SIZE, *shape)).astype("float32")
+        y = rng.integers(0, 10, len(x))
+        dense = models.build(name, shape)
+        pruned = tfgumbel.prune(models.build(name, shape), 0.05, seed=0, total_steps=10**6)
+        functions = {"dense": _epoch(dense, x, y), "learned": _epoch(pruned, x, y)}
+        seconds = common.time_interleaved(functions, repetitions=repetitions)
+        ratio = common.median_ratio(seconds["learned"], seconds["dense"])
+        per_step = {kind: [value / STEPS for value in times] for kind, times in seconds.items()}
+        timings = {kind: common.summarize(times) for kind, times in per_step.items()}
+        results.append({"model": name, "ratio": ratio, "goal": goal, **timings})
+    return results
+
+
+def _epoch(model: keras.Model, x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
+    """A call that trains for `STEPS` steps, compiled before it is timed."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+
+    def call() -> None:
+        for step in range(STEPS):
+            part = slice(step * BATCH_SIZE, (step + 1) * BATCH_SIZE)
+            model.train_on_batch(x[part], y[part])
+
+    return call

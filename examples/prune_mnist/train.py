@@ -1,0 +1,161 @@
+"""Trains a network dense, pruned by magnitude and with learned masks, each from the same start."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import keras
+
+import tfgumbel
+from examples.prune_mnist import data as data_sets
+from examples.prune_mnist import models
+from pruning.plots import ScoreHistory
+from tfgumbel import _validation
+
+METHODS = ("dense", "magnitude", "learned", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run depends on; a finished run with equal settings is not repeated.
+
+    Attributes:
+        dataset: one of `data.DATASETS`.
+        data_dir: where TFDS keeps its data sets; None for its default.
+        model: one of `models.NAMES`, or the path of a `.keras` file to start from.
+        k: what is kept, a fraction or a count.
+        structure: `"unstructured"`, `"1x4"` (blocks of four inputs), `"filter"` or `"2:4"`.
+        scope: `"global"` or `"layer"`.
+        epochs: passes over the training set, fine-tuning with the final mask included.
+        batch_size: images in a step.
+        learning_rate: peak rate of Adam; None for the default of each method.
+        num_samples: noise draws in a step of the learned masks.
+        validation: if above 0, the last so many training images are the test set.
+        seed: of the initial weights, the order of the images and the noise.
+    """
+
+    dataset: str = "digits"
+    data_dir: str | None = None
+    model: str = "lenet300"
+    k: float | int = 0.05
+    structure: str = "unstructured"
+    scope: str = "global"
+    epochs: int = 60
+    batch_size: int = 128
+    learning_rate: float | None = None
+    num_samples: int = 1
+    validation: int = 0
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A finished run: the plain model, its numbers, and how its scores went, if they did."""
+
+    method: str
+    model: keras.Model
+    numbers: dict[str, Any]
+    history: ScoreHistory | None
+
+
+def train(
+    settings: Settings, method: str, data: data_sets.Data, run_dir: str, verbose: int = 0
+) -> Outcome:
+    """Trains by one method; goes on from the last epoch of an interrupted run.
+
+    Args:
+        settings: a `Settings`.
+        method: one of `METHODS`.
+        data: what `data.load` returned.
+        run_dir: the run's files go to a folder of the method's name in it.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        outcome: an `Outcome`; `numbers` holds accuracy (%), kept, size, seconds and settings.
+    """
+    _validation.one_of("method", method, METHODS)
+    folder = pathlib.Path(run_dir) / method
+    finished = _read(folder, settings)
+    if finished is not None:
+        return Outcome(method, keras.models.load_model(folder / "model.keras"), finished, None)
+    folder.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(settings.seed)
+    model = models.build(settings.model, data.train_images.shape[1:])
+    trained = model if method == "dense" else prepare(model, settings, method)
+    trained.compile(
+        optimizer=_optimizer(settings, method, len(data.train_images)),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=20,
+    )
+    history = None if method == "dense" else ScoreHistory()
+    callbacks: list[Any] = [keras.callbacks.BackupAndRestore(str(folder / "backup"))]
+    start = time.perf_counter()
+    trained.fit(
+        data.train_images,
+        data.train_labels,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        callbacks=callbacks + ([history] if history else []),
+        verbose=verbose,
+    )
+    seconds = time.perf_counter() - start
+    sparse = model if method == "dense" else trained.finalize()
+    _, accuracy = sparse.evaluate(data.test_images, data.test_labels, batch_size=500, verbose=0)
+    report = tfgumbel.sparsity_report(sparse, sizes=False)
+    numbers = {
+        "method": method,
+        "accuracy": 100 * float(accuracy),
+        "kept": report.kept,
+        "size": report.size,
+        "seconds": seconds,
+        "settings": dataclasses.asdict(settings),
+    }
+    _write(folder, sparse, numbers)
+    return Outcome(method, sparse, numbers, history)
+
+
+def prepare(model: keras.Model, settings: Settings, method: str) -> keras.Model:
+    """Wraps the model by `tfgumbel.prune` as the settings say."""
+    block = (1, 4) if settings.structure == "1x4" else None
+    return tfgumbel.prune(
+        model,
+        settings.k,
+        method=method,
+        scope=settings.scope,
+        structure="unstructured" if block else settings.structure,
+        block=block,
+        num_samples=settings.num_samples,
+        seed=settings.seed,
+    )
+
+
+def _optimizer(settings: Settings, method: str, num_images: int) -> Any:
+    """Adam decayed over the run. Pruning by name alone does that with a rate of its own."""
+    if method != "dense" and settings.learning_rate is None:
+        return "adam"
+    steps = settings.epochs * -(-num_images // settings.batch_size)
+    rate = 1e-3 if settings.learning_rate is None else settings.learning_rate
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01))
+
+
+def _read(folder: pathlib.Path, settings: Settings) -> dict[str, Any] | None:
+    """The numbers of a finished run with these settings, or None."""
+    path = folder / "result.json"
+    if not path.exists() or not (folder / "model.keras").exists():
+        return None
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    return numbers if numbers["settings"] == dataclasses.asdict(settings) else None
+
+
+def _write(folder: pathlib.Path, model: keras.Model, numbers: dict[str, Any]) -> None:
+    """Writes the model, then its numbers: a run counts as finished when both are there."""
+    (folder / "result.json").unlink(missing_ok=True)
+    model.save(folder / ".partial.keras")
+    os.replace(folder / ".partial.keras", folder / "model.keras")
+    partial = folder / ".result.partial"
+    partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, folder / "result.json")
