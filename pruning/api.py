@@ -97,7 +97,7 @@ def prune(
         >>> data = tf.data.Dataset.from_tensor_slices((x, x[:, :2])).batch(16).repeat(5)
         >>> pruned = tfgumbel.prune(model, k=0.25, total_steps=20, seed=0)
         >>> optimizer = keras.optimizers.Adam(3e-3)
-        >>> @tf.function
+        >>> @tf.function(autograph=False)
         ... def train_step(x, y):
         ...     with tf.GradientTape() as tape:
         ...         with keras.StatelessScope(pruned.masked_weights(training=True)):

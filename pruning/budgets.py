@@ -29,6 +29,7 @@ def resolve_budget(k: Any, size: int) -> int:
     if isinstance(k, bool) or not isinstance(k, numbers.Real):
         raise TypeError(f"`k` must be an int or a float. Received: {k!r}; {fix}.")
     if isinstance(k, numbers.Integral):
+        k = int(k)
         if k < 1:
             raise ValueError(f"`k` must be at least 1 weight. Received: k={k}; {fix}.")
         if k > size:
@@ -36,10 +37,11 @@ def resolve_budget(k: Any, size: int) -> int:
                 f"`k` must be at most the number of weights that can be pruned, {size:,}. "
                 f"Received: k={k:,}; {fix}."
             )
-        return int(k)
+        return k
+    k = float(k)
     if not 0.0 < k <= 1.0:
         raise ValueError(f"`k` as a fraction must be in (0, 1]. Received: k={k}; {fix}.")
-    return max(1, int(np.floor(float(k) * size + 0.5)))
+    return max(1, int(np.floor(k * size + 0.5)))
 
 
 def _share(total: int, quotas: Sequence[float]) -> list[int]:

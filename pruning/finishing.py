@@ -95,6 +95,24 @@ def _plain_copy(model: keras.Model) -> keras.Model:
     return copy
 
 
+def compile_alike(arguments: Mapping[str, Any], model: keras.Model) -> None:
+    """Compiles a model with the same arguments but an optimizer and metrics of its own."""
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, (keras.optimizers.Optimizer, keras.metrics.Metric)):
+            return type(value).from_config(value.get_config())
+        return value
+
+    model.compile(
+        **{
+            name: keras.tree.map_structure(fresh, value)
+            if name in ("optimizer", "metrics", "weighted_metrics")
+            else value
+            for name, value in arguments.items()
+        }
+    )
+
+
 def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.Model:
     """Returns a plain Keras model with the best groups of weights kept and all others zero.
 
@@ -124,7 +142,7 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
         variable.assign(tf.where(kept, weight, tf.zeros_like(weight)))
         variable.constraint = ZerosStayZero(tf.cast(kept, weight.dtype), variable.constraint)
     if pruned.compiled:
-        sparse.compile_from_config(pruned.get_compile_config())
+        pruned.compile_alike(sparse)
     if fine_tune is not None:
         if not pruned.compiled:
             raise ValueError("`fine_tune` needs a loss: compile the pruned model first.")

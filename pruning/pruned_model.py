@@ -1,15 +1,18 @@
 """A Keras model that learns which of another model's weights to keep, under an exact budget."""
 
+import contextlib
+import functools
 import inspect
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from pruning.budgets import make_budget
-from pruning.finishing import finalize
+from pruning.finishing import compile_alike, finalize
 from pruning.learning_rates import own_optimizer, track_total_steps
 from pruning.magnitude import METHODS, NUM_UPDATES, magnitudes, priorities
 from pruning.masking import mask_weights, noisy_weights
@@ -21,6 +24,8 @@ from tfgumbel import _random, _validation
 
 # Below 1: at exactly 1 no score has a gradient.
 INITIAL_SCORE = 1.0 - 1e-4
+# Below so many scores, XLA takes longer to compile than it saves.
+FUSE_FROM = 1 << 14
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -225,14 +230,16 @@ class PrunedModel(keras.Model):
                 temperature=self.temperature,
                 settled=self._is_settled(),
                 hard=self.hard,
-                jit_compile=not self._runs_eagerly(),
+                jit_compile=self._fuses(),
             )
         else:
             masked = mask_weights(self.mask(), weights, self.grids)
         return [(t.variable, value) for t, value in zip(self.targets, masked, strict=True)]
 
-    def _runs_eagerly(self) -> bool:
-        return bool(self.compiled and self.run_eagerly)
+    def _fuses(self) -> bool:
+        """Whether XLA compiles what happens to every weight in a step, whatever the model does."""
+        eager = self.compiled and self.run_eagerly
+        return self.scores.shape[0] >= FUSE_FROM and not eager
 
     def call(self, inputs, training=None, draw=0):
         pairs = self.masked_weights(bool(training), draw)
@@ -262,6 +269,15 @@ class PrunedModel(keras.Model):
             optimizer = own_optimizer(optimizer)
         track_total_steps(optimizer, self.total_steps)
         super().compile(optimizer, *args, **kwargs)
+        arguments = inspect.signature(super().compile).bind(optimizer, *args, **kwargs).arguments
+        # In a partial, where Keras does not look for metrics to track.
+        self.compile_alike = functools.partial(compile_alike, arguments)
+
+    def compile_from_config(self, config):
+        """Compiles as before saving, and makes the optimizer's variables."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
 
     def fit(self, *args, **kwargs):
         """As `keras.Model.fit`; the schedule is as long as the epochs asked for.
@@ -321,7 +337,7 @@ class PrunedModel(keras.Model):
             with tf.init_scope():
                 optimizer.build(self.trainable_variables)
         replicated = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        update = self._update if replicated or self._runs_eagerly() else self._fused_update
+        update = self._fused_update if self._fuses() and not replicated else self._update
         return update(list(gradients), optimizer)
 
     def _update(self, gradients, optimizer):
@@ -362,7 +378,7 @@ class PrunedModel(keras.Model):
         over = progress >= self.schedule.settle
 
         def learn():
-            s, new = self.budget.project(scores, pruned, multiplier)
+            s, new = self.budget.project(scores, pruned, multiplier, self._fuses())
             return s, tf.cast(new, tf.float32)
 
         def rank():
@@ -411,6 +427,21 @@ class PrunedModel(keras.Model):
 
     # Saving.
 
+    def save(self, filepath, overwrite=True, **kwargs):
+        """As `keras.Model.save`, but a file appears whole or not at all."""
+        with _whole_file(filepath, ".keras", overwrite) as path:
+            super().save(path, overwrite=overwrite, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, **kwargs):
+        """As `keras.Model.save_weights`, but a file appears whole or not at all.
+
+        Backups and checkpoints of Keras's callbacks go through here, so that a run killed while it
+        writes one still has the one before.
+        """
+        suffix = ".weights.h5" if not kwargs else ""
+        with _whole_file(filepath, suffix, overwrite) as path:
+            super().save_weights(path, overwrite=overwrite, **kwargs)
+
     def get_config(self):
         indices = {id(variable): i for i, variable in enumerate(self.model.weights)}
         block = list(self.structure.sizes) if self.structure.kind == "block" else None
@@ -447,6 +478,26 @@ class PrunedModel(keras.Model):
         pruned = cls(**config)
         pruned.left = left
         return pruned
+
+
+@contextlib.contextmanager
+def _whole_file(filepath: Any, suffix: str, overwrite: bool) -> Iterator[Any]:
+    """Yields a temporary name next to a local file and renames it at the end.
+
+    Other files (remote, in shards, of other formats) and those not to be overwritten are left to
+    Keras.
+    """
+    name = os.fspath(filepath)
+    if not suffix or not name.endswith(suffix) or "://" in name or not overwrite:
+        yield filepath
+        return
+    temporary = f"{name.removesuffix(suffix)}.{os.getpid()}.part{suffix}"
+    try:
+        yield temporary
+        os.replace(temporary, name)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
 
 
 class _ScheduleLength(keras.callbacks.Callback):

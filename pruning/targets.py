@@ -9,7 +9,7 @@ gives its weight.
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
@@ -50,7 +50,7 @@ class Target:
         return size
 
 
-Filter = str | Callable[[Target], bool] | keras.Layer | Sequence[Any]
+Filter: TypeAlias = str | Callable[[Target], bool] | keras.Layer | Sequence[Any]
 
 
 def iterate_layers(root: keras.Layer) -> Iterator[keras.Layer]:
