@@ -153,6 +153,7 @@ class Training:
         self.seconds = 0.0
         self.history = []  # {"step", "loss", "validation_bound"} of every evaluation
         self._advance = tf.function(self._steps)
+        self._log_weights = tf.function(self.model.log_weights, reduce_retracing=True)
 
     def _batch(self, step, seed):
         """Images of a step: the epoch's permutation is an index shuffle, so none is stored."""
@@ -194,7 +195,7 @@ class Training:
     def bounds(self, images, num_samples, *, seed=1, progress=False):
         """Negative log p(x) bounds (lower is better) of 0/1 images, in nats, shape (count,)."""
         return -importance_weighted_bound(
-            self.model.log_weights,
+            self._log_weights,
             tf.cast(images, tf.float32),
             num_samples=num_samples,
             seed=seed,

@@ -106,7 +106,7 @@ def importance_weighted_bound(
     Args:
         log_weights: callable (x, num_samples, seed) -> float tensor of shape (num_samples, batch),
             log p(x, D_i) - log q(D_i | x) of fresh draws D_i from q(D | x), in nats; `seed` is an
-            int tensor of shape [2]. It is traced once into a graph.
+            int tensor of shape [2]. Make it a tf.function: it is called once for every piece.
         inputs: array, shape (num_examples, ...), the examples x.
         num_samples: int >= 1, the m of the bound.
         seed: int, pair of ints, or integer tensor of shape [2]; the same seed gives the same value.
@@ -116,7 +116,7 @@ def importance_weighted_bound(
         progress: bool, whether to show a progress bar. Default: False.
 
     Returns:
-        bounds: NumPy array, shape (num_examples,), in nats; average it for the data set's bound.
+        bounds: float64 NumPy array, shape (num_examples,), in nats; their mean is the data set's.
 
     Raises:
         TypeError: if `seed` is not made of integers.
@@ -148,33 +148,17 @@ def importance_weighted_bound(
             )
         )
     seed = _random.normalize_seed(seed)
-    samples_per_call = min(samples_per_call, num_samples)
-    num_calls = math.ceil(num_samples / samples_per_call)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, *inputs.shape[1:]], inputs.dtype),
-            tf.TensorSpec([2], tf.int32),
-        ]
-    )
-    def bound_of_batch(x: tf.Tensor, batch_seed: tf.Tensor) -> tf.Tensor:
-        total = tf.fill([tf.shape(x)[0]], -float("inf"))
-        for call in tf.range(num_calls):
-            call_seed = _random.fold_in(batch_seed, call)
-            weights = tf.cast(log_weights(x, samples_per_call, call_seed), tf.float32)
-            # The last call may draw more than is left: the surplus is not counted.
-            drawn = call * samples_per_call + tf.range(samples_per_call) < num_samples
-            weights = tf.where(drawn[:, tf.newaxis], weights, -float("inf"))
-            call_total = tf.reduce_logsumexp(weights, axis=0)
-            total = tf.reduce_logsumexp(tf.stack([total, call_total]), axis=0)
-        return total - math.log(num_samples)
-
     bounds = []
     with Progress(disable=not progress) as bar:
         task = bar.add_task(f"bound with {num_samples} samples", total=inputs.shape[0])
         for start in range(0, inputs.shape[0], batch_size):
-            batch = inputs[start : start + batch_size]
+            x = inputs[start : start + batch_size]
             batch_seed = _random.fold_in(seed, start)
-            bounds.append(bound_of_batch(batch, batch_seed))
-            bar.advance(task, batch.shape[0])
-    return tf.concat(bounds, axis=0).numpy()
+            total = np.full(x.shape[0], -np.inf)
+            for done in range(0, num_samples, samples_per_call):
+                count = min(samples_per_call, num_samples - done)
+                weights = log_weights(x, count, _random.fold_in(batch_seed, done))
+                total = np.logaddexp(total, tf.reduce_logsumexp(weights, axis=0).numpy())
+            bounds.append(total - math.log(num_samples))
+            bar.advance(task, x.shape[0])
+    return np.concatenate(bounds)

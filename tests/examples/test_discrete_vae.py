@@ -1,0 +1,281 @@
+"""The discrete VAE: its bounds, resuming after a kill, flags, data, pictures; tiny runs."""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+
+from examples.discrete_vae import data, main, model, pictures, train
+from tfgumbel import estimators
+
+TINY = train.Settings(
+    arity=4,
+    latent_bits=12,
+    hidden_units=(16,),
+    batch_size=8,
+    steps=12,
+    learning_rate=0.05,
+    warmup_steps=2,
+    eval_every=4,
+    validation_samples=5,
+    validation_images=20,
+    eval_samples=10,
+    eval_images=20,
+)
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return data.load("digits")
+
+
+def test_log_weights_against_enumeration(splits):
+    """Every weight is the model's own log p(x, D) - log q(D | x), D over all 64 configurations."""
+    tiny = model.DiscreteVAE(64, lambda logits, seed: logits, arity=4, latent_bits=6)
+    images = tf.cast(splits.test[:2], tf.float32)
+    configurations = np.array(list(itertools.product(range(4), repeat=3)))
+    one_hot = tf.one_hot(configurations, 4)
+    log_q = tf.nn.log_softmax(tiny.posterior_logits(images))
+    log_q = tf.einsum("bvc,dvc->bd", log_q, one_hot)
+    probs = tf.sigmoid(tiny.decode(one_hot)).numpy()[np.newaxis]
+    x = images.numpy()[:, np.newaxis]
+    log_likelihood = np.log(np.where(x == 1.0, probs, 1.0 - probs)).sum(axis=-1)
+    expected = log_likelihood - 3 * np.log(4.0) - log_q.numpy()
+    weights = tiny.log_weights(images, 300, tf.constant([1, 2])).numpy()
+    assert weights.shape == (300, 2)
+    distance = np.abs(weights[:, :, np.newaxis] - expected).min(axis=-1)
+    assert distance.max() < 1e-3
+    found = [len(np.unique(np.round(weights[:, b], 2))) for b in range(2)]
+    assert min(found) > 20, "hardly any configuration was drawn"
+    # The loss of one draw is minus its weight with KL in place of log q - log p.
+    evidence = np.logaddexp.reduce(log_likelihood - 3 * np.log(4.0), axis=1)
+    exact = tiny.log_weights(images, 20_000, tf.constant([3, 4]))
+    bound = tf.reduce_logsumexp(exact, axis=0) - np.log(20_000)
+    np.testing.assert_allclose(bound, evidence, atol=0.1)
+
+
+def test_loss_is_the_enumerated_elbo_in_expectation(splits):
+    def sampler(logits, seed):
+        return estimators.get("straight_through").function(logits, seed=seed)
+
+    tiny = model.DiscreteVAE(64, sampler, arity=2, latent_bits=3)
+    image = tf.cast(splits.test[:1], tf.float32)
+    log_q = tf.nn.log_softmax(tiny.posterior_logits(image))
+    one_hot = tf.one_hot(list(itertools.product(range(2), repeat=3)), 2)
+    log_q = tf.einsum("bvc,dvc->bd", log_q, one_hot)[0]
+    log_p = model.bernoulli_log_likelihood(image, tiny.decode(one_hot)) - 3 * np.log(2.0)
+    expected = float(tf.reduce_sum(tf.exp(log_q) * (log_q - log_p)))
+    losses = tiny.negative_elbo(tf.repeat(image, 40_000, axis=0), [1, 2]).numpy()
+    error = losses.std(ddof=1) / 200.0
+    assert error < 0.05
+    assert abs(losses.mean() - expected) < 5.0 * error
+
+
+def test_training_lowers_the_bound_and_resumes_as_if_it_had_not_stopped(splits, tmp_path):
+    settings = dataclasses.replace(TINY, steps=300)
+    unbroken = train.Training(settings, splits)
+    before = unbroken.validate()
+    unbroken.advance(100)
+    unbroken.save(tmp_path / "checkpoint.npz")
+    unbroken.advance(200)
+    assert unbroken.validate() < before - 1.0
+    resumed = train.Training(settings, splits)
+    resumed.restore(tmp_path / "checkpoint.npz")
+    assert resumed.step == 100
+    resumed.advance(50)
+    resumed.advance(150)
+    assert resumed.step == 300
+    for one, other in zip(_variables(resumed), _variables(unbroken), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _variables(training):
+    return [np.asarray(v) for v in (*training.model.variables, *training.optimizer.variables)]
+
+
+def test_steps_repeat_neither_noise_nor_batches(splits):
+    training = train.Training(TINY, splits)
+    count, size = len(splits.train), TINY.batch_size
+    training.splits = dataclasses.replace(splits, stochastic=False)
+    training.images = tf.range(count)[:, tf.newaxis]
+    seed = tf.constant([0, 0])
+    batches = count // size
+    epoch = [training._batch(tf.constant(s, tf.int64), seed) for s in range(batches)]
+    epoch = np.concatenate(epoch).astype(int).ravel()
+    assert len(np.unique(epoch)) == batches * size
+    following = training._batch(tf.constant(batches, tf.int64), seed).numpy().ravel()
+    assert not np.array_equal(following, epoch[:size])
+
+
+def test_a_checkpoint_of_other_settings_is_refused(splits, tmp_path):
+    training = train.Training(TINY, splits)
+    training.save(tmp_path / "one.npz")
+    other = train.Training(dataclasses.replace(TINY, learning_rate=0.01), splits)
+    with pytest.raises(ValueError, match="learning_rate"):
+        other.restore(tmp_path / "one.npz")
+
+
+@pytest.mark.slow
+def test_killed_process_resumes_to_the_same_weights(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "examples.discrete_vae.main",
+        "--estimator=straight_through",
+        "--steps=3000",
+        "--eval_every=100",
+        "--hidden_units=32",
+        "--validation_images=20",
+        "--eval_images=20",
+        "--eval_samples=10",
+    ]
+    root = pathlib.Path(train.__file__).parents[2]
+    killed = subprocess.Popen([*command, f"--run_dir={tmp_path / 'killed'}"], cwd=root)
+    checkpoint = tmp_path / "killed" / "checkpoint.npz"
+    deadline = time.monotonic() + 300.0
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    with np.load(checkpoint) as archive:
+        assert json.loads(str(archive["state"]))["step"] < 3000, "it was not killed in time"
+    results = []
+    for name in ("killed", "whole"):
+        subprocess.run([*command, f"--run_dir={tmp_path / name}"], cwd=root, check=True)
+        results.append(json.loads((tmp_path / name / "result.json").read_text()))
+    assert results[0]["history"] == results[1]["history"]
+    assert results[0]["test_bound"] == results[1]["test_bound"]
+
+
+def test_every_estimator_gives_finite_gradients(splits):
+    image = tf.cast(splits.train[:3] > 127, tf.float32)
+    for name, entry in estimators.REGISTRY.items():
+        arity = 4 if entry.event == "categorical" else 2
+        settings = dataclasses.replace(TINY, estimator=name, arity=arity, num_samples=3).resolved()
+        tiny = train.Training(settings, splits).model
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tiny.negative_elbo(image, tf.constant([1, 2])))
+        gradient = tape.gradient(loss, tiny.trainable_variables)
+        assert all(np.isfinite(np.asarray(one)).all() for one in gradient), name
+        assert np.abs(gradient[0]).max() > 0.0, name
+
+
+def test_binary_estimators_refuse_other_arities(splits):
+    name = next(n for n, entry in estimators.REGISTRY.items() if entry.event == "bernoulli")
+    with pytest.raises(ValueError, match="arity must be 2"):
+        train.make_sampler(dataclasses.replace(TINY, estimator=name))
+
+
+@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
+def test_optimizers_are_made_with_their_options(optimizer):
+    settings = dataclasses.replace(TINY, optimizer=optimizer, weight_decay=0.01, clip_norm=5.0)
+    made = train.make_optimizer(settings)
+    assert made.weight_decay == 0.01 and made.global_clipnorm == 5.0
+    assert float(made.learning_rate) == 0.0  # the first step of the warm-up
+    with pytest.raises(ValueError, match="decay"):
+        train.make_optimizer(dataclasses.replace(TINY, decay="linear"))
+
+
+def test_flags_become_settings(tmp_path):
+    parsed = flags.FLAGS
+    parsed(["main", "--estimator=reinmax", "--arity=16", "--num_samples=7", "--steps=3"])
+    try:
+        settings = main.settings_from_flags()
+        assert (settings.estimator, settings.arity, settings.num_samples) == ("reinmax", 16, 7)
+        assert settings.steps == 3 and settings.hidden_units == main.SMALL["hidden_units"]
+        parsed(["main", "--dataset=binarized_mnist"])
+        defaults = train.Settings()
+        assert main.settings_from_flags().hidden_units == defaults.hidden_units
+    finally:
+        parsed.unparse_flags()
+    with pytest.raises(flags.IllegalFlagValueError, match="one of"):
+        parsed(["main", "--estimator=magic"])
+    parsed.unparse_flags()
+
+
+def test_demo_compares_and_draws(tmp_path, capsys):
+    arguments = [
+        "main",
+        "--latent_bits=12",
+        "--hidden_units=8",
+        "--steps=4",
+        "--eval_every=2",
+        "--validation_images=5",
+        "--eval_images=6",
+        "--eval_samples=3",
+        f"--run_dir={tmp_path}",
+    ]
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(arguments)
+    try:
+        main.main(arguments[:1])
+        printed = capsys.readouterr().out
+        # Nothing is left to do: a second run only evaluates, with the same result.
+        flags.FLAGS.estimator = main.DEMO[0]
+        flags.FLAGS.run_dir = str(tmp_path / main.DEMO[0])
+        before = json.loads((tmp_path / main.DEMO[0] / "result.json").read_text())
+        main.main(arguments[:1])
+        after = json.loads((tmp_path / main.DEMO[0] / "result.json").read_text())
+        assert after["test_bound"] == before["test_bound"]
+        assert after["history"] == before["history"]
+    finally:
+        flags.FLAGS.unparse_flags()
+    for name in main.DEMO:
+        assert name in printed
+        result = json.loads((tmp_path / name / "result.json").read_text())
+        assert [entry["step"] for entry in result["history"]] == [2, 4]
+        assert result["test_images"] == 6 and result["test_samples"] == 3
+        assert list((tmp_path / name).glob("events.out.tfevents*"))
+    assert (tmp_path / "curves.png").stat().st_size > 5_000
+    for picture in ("reconstructions", "samples", "traversal"):
+        path = tmp_path / main.DEMO[-1] / f"{picture}.png"
+        assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 5_000
+
+
+def test_traversal_frames_the_posterior_mode(splits, tmp_path):
+    tiny = model.DiscreteVAE(64, lambda logits, seed: logits, arity=4, latent_bits=6)
+    path = tmp_path / "traversal.png"
+    pictures.traversal(tiny, splits.test[0], splits.image_shape, path)
+    from matplotlib.image import imread
+
+    red = np.all(np.abs(imread(path)[..., :3] - [1.0, 0.0, 0.0]) < 0.1, axis=-1)
+    assert red.sum() > 100
+
+
+def test_digits_are_split_and_binarized(splits):
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [
+        1_197,
+        300,
+        300,
+    ]
+    assert splits.stochastic and splits.train.max() == 255
+    assert set(np.unique(splits.validation)) == {0, 1} == set(np.unique(splits.test))
+    np.testing.assert_array_equal(splits.test, data.load("digits").test)
+    fixed = data.load("digits", binarization="fixed")
+    assert set(np.unique(fixed.train)) == {0, 1}
+    np.testing.assert_allclose(fixed.pixel_means, splits.pixel_means, atol=0.1)
+    with pytest.raises(ValueError, match="dataset"):
+        data.load("letters")
+    with pytest.raises(FileNotFoundError, match="data_dir"):
+        data.load("mnist", data_dir="/nonexistent")
+
+
+def test_binarized_mnist_through_tfds():
+    data_dir = os.environ.get("TFGUMBEL_DATA_DIR")
+    if not data_dir or not (pathlib.Path(data_dir) / "binarized_mnist").is_dir():
+        pytest.skip("set TFGUMBEL_DATA_DIR to a TFDS directory that holds binarized_mnist")
+    splits = data.load("binarized_mnist", data_dir=data_dir)
+    assert splits.train.shape == (50_000, 784) and splits.image_shape == (28, 28)
+    assert len(splits.validation) == len(splits.test) == 10_000
+    assert set(np.unique(splits.train)) == {0, 1} and not splits.stochastic
+    assert 0.12 < splits.pixel_means.mean() < 0.14
