@@ -31,14 +31,14 @@ flags.DEFINE_float(
 flags.DEFINE_integer("steps", _DEFAULTS.steps, "SGD steps.", lower_bound=1)
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Of SGD.", lower_bound=0.0)
 flags.DEFINE_integer("num_runs", _DEFAULTS.num_runs, "Independent runs.", lower_bound=2)
-flags.DEFINE_integer("num_draws", 16_384, "Draws at each point of the contours.", lower_bound=100)
+flags.DEFINE_integer("num_draws", 32_768, "Draws at each point of the contours.", lower_bound=100)
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of all noise.")
 flags.DEFINE_string("run_dir", "runs/quadratic_program", "Where the pictures go.")
 
 
 def report(all_gaps):
     """The table of final gaps."""
-    table = Table(title="E[f(D)] minus its minimum, after the last step (lower is better)")
+    table = Table(title="Gap of E f(D) to its minimum after the last step (lower is better)")
     table.add_column("estimator", no_wrap=True)
     for heading in ("mean gap", "standard error", "runs at the minimum"):
         table.add_column(heading, justify="right")

@@ -25,7 +25,7 @@ NUM_CLASSES = 3
 class Settings:
     """What decides a result; see the flags in main.py."""
 
-    temperature: float = 0.5
+    temperature: float = 0.1
     steps: int = 2_000
     learning_rate: float = 0.1
     num_runs: int = 256
@@ -95,7 +95,7 @@ def summarize(gaps):
 
 def plot_curves(all_gaps):
     """Plots the mean gap of each estimator against steps, with bands of two standard errors."""
-    with style.new_figure(height=3.8, width=6.4) as figure:
+    with style.new_figure(height=4.2, width=6.4) as figure:
         axes = figure.subplots()
         for index, (name, gaps) in enumerate(all_gaps.items()):
             steps = STEPS_PER_CALL * np.arange(len(gaps))
@@ -109,5 +109,5 @@ def plot_curves(all_gaps):
         axes.margins(x=0.0)
         runs = next(iter(all_gaps.values())).shape[1]
         axes.set_title(f"Mean of {runs} runs, bands of two standard errors", loc="left")
-        axes.legend()
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -60,7 +60,7 @@ def simplex_variances(
     *,
     estimators: tuple[str, str] = ("straight_through_gumbel_softmax", "gumbel_rao"),
     resolution: int = 18,
-    num_draws: int = 16384,
+    num_draws: int = 32768,
     seed: Any = 0,
 ) -> SimplexVariances:
     """Measures the variance of two estimators of a three-class variable, over all probabilities.
