@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from tfgumbel import _validation
@@ -226,7 +227,8 @@ class TemperatureSchedule(keras.callbacks.Callback):
         if self.schedule is None:
             return
         optimizer = getattr(self.model, "optimizer", None)
-        temperature = self.schedule(self._batches if optimizer is None else optimizer.iterations)
+        step = self._batches if optimizer is None else tf.convert_to_tensor(optimizer.iterations)
+        temperature = self.schedule(step)
         for layer in self._acting_on:
             layer.temperature = temperature
 

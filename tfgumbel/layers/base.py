@@ -136,8 +136,8 @@ class DiscreteLayer(keras.layers.Layer):
         """The current temperature, a scalar tensor; None where the estimator has none."""
         if self._temperature is None:
             return None
-        value = keras.ops.convert_to_tensor(self._temperature)
-        return keras.ops.exp(value) if self._learnable else value
+        value = tf.convert_to_tensor(self._temperature)  # keras.ops leaves a mirrored one as it is.
+        return tf.exp(value) if self._learnable else value
 
     @temperature.setter
     def temperature(self, value: Any) -> None:
@@ -186,7 +186,7 @@ class DiscreteLayer(keras.layers.Layer):
 
     def _follow_schedule(self) -> None:
         if self._schedule is not None:
-            self._temperature.assign(self._schedule(keras.ops.convert_to_tensor(self._step)))
+            self._temperature.assign(self._schedule(tf.convert_to_tensor(self._step)))
             self._step.assign_add(1)
 
     def _next_seed(self) -> tf.Tensor:
