@@ -24,9 +24,11 @@ import tensorflow as tf
 from tfgumbel import _validation
 
 METHODS = ("newton", "bisection")
-# A solution uses the budget to this relative error. Rounding one tied float32 value moves it by
-# half as much, so nothing tighter can be had when every entry is equal.
-TOLERANCE = 1e-7
+# A solution uses between 1 - 7e-7 and 1 + 1e-7 of the budget: never above it but for rounding.
+_TOO_LITTLE, _TOO_MUCH = 1.0 - 7e-7, 1.0 + 1e-7
+# The search aims at the budget, and for vectors of this size between the two: few entries give the
+# exact answer, many would take a pass more to confirm what is right already.
+_LARGE, _LARGE_AIM = 1_000_000, 1.0 - 3e-7
 _RUN, _BLOCK = 16, 4096  # entries added in single precision, and entries added side by side
 _NEWTON_STEPS = 10  # from here on every second step bisects, whatever the function looks like
 _MAX_STEPS = 250
@@ -152,7 +154,8 @@ def _solve(z, k, weights, start, segments, method):
         value, slope = zip(*pairs, strict=True)
         return tf.stack(value), tf.stack(slope)
 
-    multiplier = _search(used, k, start, method)
+    aim = k * _LARGE_AIM if (flat.shape[0] or 0) >= _LARGE else k
+    multiplier = _search(used, k, aim, start, method)
     projected = [_clipped(*row) for row in zip(parts, sizes, tf.unstack(multiplier), strict=True)]
     s = tf.concat(projected, 0) if len(projected) > 1 else projected[0]
     s = tf.where(tf.math.is_nan(flat), flat, s)
@@ -163,10 +166,11 @@ def _solve(z, k, weights, start, segments, method):
 _solve_compiled = tf.function(_solve, jit_compile=True, autograph=False)
 
 
-def _search(used, k, start, method):
-    """Finds where `used(multiplier) = k`, or 0 where `used(0) <= k`; all in float64, shape (S,).
+def _search(used, k, aim, start, method):
+    """Finds where `used(multiplier)` is k, or 0 where `used(0) <= k`; all in float64, shape (S,).
 
-    Invariant: used(lower) > k >= used(upper), so `upper` is always a feasible answer.
+    Newton's steps go for `aim`, k or just below it. Invariant: used(lower) > k >= used(upper), so
+    `upper` is always a feasible answer.
     """
     infinity = tf.fill(tf.shape(k), tf.constant(np.inf, tf.float64))
 
@@ -176,14 +180,15 @@ def _search(used, k, start, method):
     def advance(step, multiplier, lower, upper, done):
         value, slope = used(multiplier)
         fits = value <= k
-        found = (tf.abs(value - k) <= TOLERANCE * k) | (fits & (multiplier <= 0.0))
+        found = (value >= _TOO_LITTLE * k) & (value <= _TOO_MUCH * k)
+        found |= fits & (multiplier <= 0.0)
         lower = tf.where(fits, lower, multiplier)
         upper = tf.where(fits, multiplier, upper)
         # Without an upper end yet, look for one by doubling.
         middle = tf.where(tf.math.is_inf(upper), 2.0 * multiplier + 1.0, 0.5 * (lower + upper))
         following = middle
         if method == "newton":
-            newton = tf.maximum(multiplier + (value - k) / tf.maximum(slope, 1e-300), 0.0)
+            newton = tf.maximum(multiplier + (value - aim) / tf.maximum(slope, 1e-300), 0.0)
             # At the left end 0 itself is a candidate until it has been tried (lower < 0).
             inside = (slope > 0.0) & (newton > lower) & (newton < upper)
             bisect = (step >= _NEWTON_STEPS) & (step % 2 == 0)
@@ -227,7 +232,7 @@ def _used(z, weights, multiplier):
         some = None if weights is None else weights[part]
         s = _clipped(z[part], some, multiplier)
         shift = tf.cast(multiplier, z.dtype) * (1.0 if some is None else some)
-        active = tf.cast((s > 0) & (z[part] - shift <= 1), z.dtype)
+        active = tf.where((s > 0) & (z[part] - shift <= 1), tf.ones((), z.dtype), 0)
         if some is not None:
             s, active = s * some, active * some**2
         if part.stop is not None and z.dtype != tf.float64:
