@@ -21,7 +21,13 @@ from tfgumbel.estimators import REGISTRY
 
 DEMO = ("straight_through", "straight_through_gumbel_softmax", "gumbel_rao")
 # What differs from the settings of the paper's experiment, for a data set of 1,197 8x8 images.
-SMALL = {"steps": 6_000, "hidden_units": (200,), "eval_every": 1_000, "validation_images": 300}
+SMALL = {
+    "steps": 6_000,
+    "hidden_units": (200,),
+    "learning_rate": 1e-2,
+    "eval_every": 1_000,
+    "validation_images": 300,
+}
 
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
@@ -43,7 +49,7 @@ flags.DEFINE_list("hidden_units", None, "Widths of the encoder; the decoder mirr
 flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Images of a step.", lower_bound=1)
 flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1)
 flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, train.OPTIMIZERS, "Keras optimizer.")
-flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Peak rate.", lower_bound=0.0)
+flags.DEFINE_float("learning_rate", None, "Peak rate.", lower_bound=0.0)
 flags.DEFINE_float("momentum", _DEFAULTS.momentum, "Of sgd and rmsprop.", lower_bound=0.0)
 flags.DEFINE_enum("decay", _DEFAULTS.decay, ["cosine", "constant"], "Of the rate after warm-up.")
 flags.DEFINE_integer("warmup_steps", _DEFAULTS.warmup_steps, "Linear warm-up.", lower_bound=0)

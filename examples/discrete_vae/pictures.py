@@ -81,12 +81,14 @@ def curves(results, path):
 
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")
     axes = figure.subplots()
+    later = []  # the axis shows where the runs differ, not where all of them started
     for name, result in results.items():
         steps = [entry["step"] for entry in result["history"]]
         bounds = [entry["validation_bound"] for entry in result["history"]]
         axes.plot(steps, bounds, marker=".", label=name)
-    last = [result["history"][-1]["validation_bound"] for result in results.values()]
-    axes.set_ylim(min(last) - 2.0, max(last) + 15.0)
+        later += bounds[len(bounds) // 3 :]
+    margin = 0.1 * (max(later) - min(later)) + 0.1
+    axes.set_ylim(min(later) - margin, max(later) + margin)
     axes.set_xlabel("optimizer steps")
     axes.set_ylabel("validation bound [nats], lower is better")
     axes.grid(alpha=0.3)

@@ -42,16 +42,16 @@ class Settings:
     batch_size: int = 20
     steps: int = 50_000
     optimizer: str = "sgd"
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     momentum: float = 0.9
     decay: str = "cosine"
     warmup_steps: int = 500
     weight_decay: float = 0.0
     clip_norm: float | None = None
     seed: int = 0
-    eval_every: int = 2_500
+    eval_every: int = 5_000
     validation_samples: int = 100
-    validation_images: int = 1_000
+    validation_images: int = 500
     eval_samples: int = 5_000
     eval_images: int | None = None
 
