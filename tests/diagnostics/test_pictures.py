@@ -122,7 +122,7 @@ def test_stratified_variance_is_unbiased():
         count = np.array([[float(len(group)) for group in groups]])
         sums = np.array([[[group.sum()] for group in groups]])
         squares = np.array([[(group**2).sum() for group in groups]])
-        estimates.append(float(sum(simplex._stratified_variance(count, sums, squares, probs))))
+        estimates.append(sum(simplex._stratified_variance(count, sums, squares, probs)).item())
     error = np.std(estimates) / np.sqrt(len(estimates))
     assert abs(np.mean(estimates) - total) < 5 * error < 0.1 * total
 

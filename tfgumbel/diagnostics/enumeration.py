@@ -60,8 +60,9 @@ def exact_expectation(
         log_joint[part] = np.where(chosen, log_probs, 0.0).reshape(len(chosen), -1).sum(1)
         values[part] = _evaluate(f, chosen[..., 1] if event == "bernoulli" else chosen, logits)
     joint = np.exp(log_joint)
-    value = float(joint[joint > 0] @ values[joint > 0])
-    weights = np.where(joint > 0, joint * (values - value), 0.0)
+    values[joint == 0] = 0.0  # whatever f makes of the impossible
+    value = float(joint @ values)
+    weights = joint * (values - value)
     gradient = np.zeros(probs.shape)
     for start in range(0, num_outcomes, CHUNK):
         part = slice(start, start + CHUNK)

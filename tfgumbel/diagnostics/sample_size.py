@@ -74,23 +74,8 @@ def variance_by_num_samples(
         if lacks_temperature:
             arguments["temperature"] = temperature
 
-        @tf.function(autograph=False)
-        def gradients(
-            count: int, trial_seed: tf.Tensor, arguments: dict[str, Any] = arguments
-        ) -> tf.Tensor:
-            def values(sample: tf.Tensor) -> tf.Tensor:
-                flat = tf.reshape(sample, [count * num_trials, *logits.shape])
-                return tf.reshape(f(flat), [count, num_trials])
-
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(repeated)
-                value = expectation(
-                    values, repeated, seed=trial_seed, num_samples=count, **arguments
-                )
-            return tape.gradient(value, repeated)
-
         points = [
-            _variance(gradients(count, trial_seed))
+            _variance(_gradients(f, repeated, count, arguments)(trial_seed))
             for count, trial_seed in zip(num_samples, seeds, strict=True)
         ]
         variances[label], errors[label] = np.array(points).T
@@ -130,6 +115,28 @@ def plot_variance_against_num_samples(curves: VarianceCurves) -> Any:
         axes.set_title(f"Variance over {curves.num_trials} trials", loc="left")
         axes.legend()
     return figure
+
+
+def _gradients(
+    f: Callable[[tf.Tensor], tf.Tensor],
+    repeated: tf.Tensor,
+    count: int,
+    arguments: Mapping[str, Any],
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compiles a function of a seed: the gradients of independent trials of `count` samples."""
+
+    def values(sample: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(sample, [count * repeated.shape[0], *repeated.shape[1:]])
+        return tf.reshape(f(flat), [count, repeated.shape[0]])
+
+    @tf.function(autograph=False)
+    def gradients(seed: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(repeated)
+            value = expectation(values, repeated, seed=seed, num_samples=count, **arguments)
+        return tape.gradient(value, repeated)
+
+    return gradients
 
 
 def _variance(gradients: tf.Tensor) -> tuple[float, float]:

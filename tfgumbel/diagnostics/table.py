@@ -93,27 +93,38 @@ class Comparison:
     def __rich__(self) -> rich.table.Table:
         table = rich.table.Table(
             box=rich.box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
+            pad_edge=False,
             title=f"Gradient estimators, {self.num_draws:,} draws each",
             caption=(
                 f"|true gradient| = {np.linalg.norm(self.truth):.4g} over {self.num_outcomes:,} "
-                f"outcomes; +- one standard error; time of a draw in batches of "
+                f"outcomes; ± is one standard error; draws timed in batches of "
                 f"{self.batch_size:,}"
             ),
         )
-        table.add_column("estimator", overflow="fold")
-        for heading in ("bias", "variance", "within D", "between D", "MSE", "cosine", "time"):
+        table.add_column("\nestimator", overflow="fold", min_width=16)
+        for heading in (
+            "\nbias",
+            "total\nvar.",
+            "within\nD",
+            "between\nD",
+            "\nMSE",
+            "\ncos.",
+            "time\n(us)",
+        ):
             table.add_column(heading, justify="right", no_wrap=True)
         best = min(row.mse for row in self.rows.values())
         for row in self.rows.values():
             table.add_row(
                 row.estimator,
-                f"{row.bias:.2g} +- {row.bias_standard_error:.1g}",
+                f"{row.bias:.2g} ± {row.bias_standard_error:.1g}",
                 _number(row.variance),
                 _number(row.within_variance, scale=row.variance),
                 _number(row.between_variance, scale=row.variance),
                 _number(row.mse),
                 f"{row.cosine:.3f}",
-                _time(row.seconds),
+                f"{1e6 * row.seconds:.2g}",
                 style="bold" if row.mse == best else None,
             )
         return table
@@ -125,12 +136,5 @@ class Comparison:
 
 
 def _number(value: float, scale: float = 0.0) -> str:
-    """Three digits; 0 where the value is rounding error beside `scale`."""
-    return "0" if abs(value) <= 1e-9 * abs(scale) else f"{value:.3g}"
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+    """Two digits; 0 where the value is rounding error beside `scale`."""
+    return "0" if abs(value) <= 1e-9 * abs(scale) else f"{value:.2g}"
