@@ -36,6 +36,11 @@ def threshold(scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.cast(scores > 0, dtype)
 
 
+def temper(scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """scores / temperature, by the reciprocal: see `_softmax.tempered_softmax`."""
+    return scores * (1.0 / temperature)
+
+
 def tempered_sigmoid_vjp(
     scores: tf.Tensor, temperature: tf.Tensor, upstream: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -46,7 +51,7 @@ def tempered_sigmoid_vjp(
 
     Terms of saturated variables are exactly 0, infinite scores included.
     """
-    tempered = scores / temperature
+    tempered = temper(scores, temperature)
     slope = tf.sigmoid(tempered) * tf.sigmoid(-tempered)
     grad_scores = slope * tf.cast(upstream, scores.dtype) / temperature
     reached = tf.where(slope > 0, scores, tf.zeros_like(scores))

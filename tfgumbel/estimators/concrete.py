@@ -50,7 +50,7 @@ def gumbel_softmax(logits: Any, *, temperature: Any, seed: Any) -> tf.Tensor:
 @tf.custom_gradient
 def _relaxed(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
     scores = _softmax.perturb(_softmax.center(logits), seed)
-    relaxed = tf.nn.softmax(scores / temperature)
+    relaxed = _softmax.tempered_softmax(scores, temperature)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
         grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(

@@ -64,7 +64,7 @@ def _hard(
     scores = centered + forward_temperature * noise
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
-        relaxed = tf.nn.softmax(scores / temperature)
+        relaxed = _softmax.tempered_softmax(scores, temperature)
         grad_scores, grad_temperature = _softmax.tempered_softmax_vjp(
             scores, temperature, relaxed, upstream
         )

@@ -55,7 +55,7 @@ def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
         upstream = tf.cast(upstream, centered.dtype)
-        midpoint = 0.5 * (sample + tf.nn.softmax(centered / temperature))
+        midpoint = 0.5 * (sample + _softmax.tempered_softmax(centered, temperature))
         grad_logits = 2.0 * _softmax.softmax_vjp(midpoint, upstream)
         grad_logits -= 0.5 * _softmax.softmax_vjp(tf.nn.softmax(centered), upstream)
         return tf.cast(grad_logits, logits.dtype), None, None

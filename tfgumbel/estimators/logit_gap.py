@@ -66,7 +66,7 @@ def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, gap: tf.Te
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
         moved = tf.where(sample > 0, tf.zeros_like(centered), tf.minimum(centered, -gap))
-        relaxed = tf.nn.softmax(moved / temperature)
+        relaxed = _softmax.tempered_softmax(moved, temperature)
         grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
             moved, temperature, relaxed, upstream
         )

@@ -52,4 +52,4 @@ def _relaxed(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
         grad_logits, grad_temperature = _sigmoid.tempered_sigmoid_vjp(scores, temperature, upstream)
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
-    return tf.cast(tf.sigmoid(scores / temperature), logits.dtype), gradient
+    return tf.cast(tf.sigmoid(_sigmoid.temper(scores, temperature)), logits.dtype), gradient

@@ -50,7 +50,7 @@ def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
     centered = _softmax.center(logits)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        probs = tf.nn.softmax(centered / temperature)
+        probs = _softmax.tempered_softmax(centered, temperature)
         grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
             centered, temperature, probs, upstream
         )

@@ -50,7 +50,7 @@ def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
     scores = _softmax.perturb(_softmax.center(logits), seed)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        relaxed = tf.nn.softmax(scores / temperature)
+        relaxed = _softmax.tempered_softmax(scores, temperature)
         grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
             scores, temperature, relaxed, upstream
         )

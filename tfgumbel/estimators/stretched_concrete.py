@@ -107,7 +107,7 @@ def _clipped(
     logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
 ) -> Any:
     scores = _sigmoid.perturb(logits, seed)
-    stretched = lower + (upper - lower) * tf.sigmoid(scores / temperature)
+    stretched = lower + (upper - lower) * tf.sigmoid(_sigmoid.temper(scores, temperature))
 
     def gradient(gate_upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         inside = (stretched > 0.0) & (stretched < 1.0)
