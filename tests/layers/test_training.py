@@ -74,7 +74,7 @@ def test_gumbel_rao_trains_an_autoencoder_of_digits(digits):
 
 @pytest.mark.parametrize(
     ("build", "mode"),
-    [(sequential, "eager"), (functional, "graph"), (Subclassed, "graph"), (Subclassed, "xla")],
+    [(sequential, "eager"), (functional, "graph"), (Subclassed, "xla")],
 )
 def test_every_kind_of_model_fits_in_every_mode(digits, build, mode):
     keras.utils.set_random_seed(0)
@@ -99,7 +99,7 @@ def test_every_kind_of_model_fits_in_every_mode(digits, build, mode):
     ids=["learnable", "penalty"],
 )
 def test_learned_temperatures_and_penalties_compile(digits, latent):
-    losses = train(sequential(latent), digits[:512], epochs=3, jit_compile=True)
+    losses = train(sequential(latent), digits[:512], epochs=2, jit_compile=True)
     assert losses[-1] < losses[0]
 
 
