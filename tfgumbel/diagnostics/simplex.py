@@ -124,7 +124,7 @@ def plot_simplex_contours(variances: SimplexVariances) -> Any:
             all_axes, variances.temperatures, variances.log_ratio, strict=True
         ):
             surface, fine = _refine(variances.probs @ corners, value)
-            image = axes.tricontourf(surface, fine, levels=8, cmap=style.SEQUENTIAL)
+            image = axes.tricontourf(surface, fine, levels=12, cmap=style.SEQUENTIAL)
             axes.tricontour(surface, fine, levels=image.levels, colors="white", linewidths=0.4)
             axes.plot(*corners[[0, 1, 2, 0]].T, color="#404040", linewidth=0.9)
             for index, (x, y) in enumerate(corners):
@@ -141,7 +141,7 @@ def plot_simplex_contours(variances: SimplexVariances) -> Any:
             axes.set_aspect("equal")
             axes.set_axis_off()
             bar = figure.colorbar(image, ax=axes, orientation="horizontal", aspect=24, pad=0.1)
-            bar.set_ticks(image.levels[::2])
+            bar.set_ticks(image.levels[::3])
             bar.outline.set_visible(False)
         figure.suptitle(f"log10 tr Var({first}) - log10 tr Var({second})")
     return figure
