@@ -46,7 +46,7 @@ def gumbel_rao(
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
         num_samples: "exact", or K >= 1; K = 1 is distributed as straight_through_gumbel_softmax.
         noise: Of the K draws: "independent" is the paper's estimator; "stratified" draws a randomly
-            shifted lattice, cheaper, as unbiased, and of less variance.
+            shifted lattice: cheaper, as unbiased, of less variance with few exceptions.
 
     Returns:
         sample: One-hot, shape (..., num_classes), the dtype of `logits`.
