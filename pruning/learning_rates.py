@@ -49,10 +49,8 @@ class CosineToEnd(keras.optimizers.schedules.LearningRateSchedule):
 def own_optimizer(name: str) -> keras.optimizers.Optimizer:
     """The optimizer of that name at a learning rate chosen for pruning, decayed to the end."""
     optimizer = keras.optimizers.get(name)
-    rate = float(optimizer.learning_rate)
-    if name.lower() in ADAPTIVE:
-        rate = ADAPTIVE_LEARNING_RATE
     config = optimizer.get_config()
+    rate = ADAPTIVE_LEARNING_RATE if name.lower() in ADAPTIVE else config["learning_rate"]
     config["learning_rate"] = CosineToEnd(rate)
     return type(optimizer)(**config)
 

@@ -125,7 +125,7 @@ class PrunedModel(keras.Model):
             name="multiplier",
         )
         # The mask of an evaluation, and the step it belongs to: picking the best K takes a sort.
-        self._mask = tf.Variable(tf.zeros([num_groups], tf.uint8), trainable=False, name="mask")
+        self._mask = tf.Variable(tf.zeros([num_groups], tf.bool), trainable=False, name="mask")
         self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
         # One fused pass over weights, scores and moments instead of one for each operation.
         self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
@@ -202,7 +202,7 @@ class PrunedModel(keras.Model):
 
         def refresh():
             mask = best()
-            self._mask.assign(tf.cast(mask, tf.uint8))
+            self._mask.assign(tf.cast(mask, tf.bool))
             self._mask_step.assign(step)
             return mask
 
@@ -298,7 +298,10 @@ class PrunedModel(keras.Model):
         return super().fit(*call.args, **call.kwargs)
 
     def train_step(self, data):
-        """One step: gradients averaged over `num_samples` draws, update, projection."""
+        """One step: gradients averaged over `num_samples` draws, update, projection.
+
+        The metrics see the predictions of the last draw, the loss that of every draw.
+        """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.trainable_variables
         batch_size = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
@@ -419,7 +422,7 @@ class PrunedModel(keras.Model):
 
     def final_mask(self) -> tf.Tensor:
         """The 0/1 mask of the whole budget, the groups that `finalize` keeps."""
-        return tf.convert_to_tensor(self.scores) if int(self.settled) else self._best(1.0)
+        return tf.convert_to_tensor(self.scores) if int(self.settled.numpy()) else self._best(1.0)
 
     def report(self, **kwargs: Any) -> SparsityReport:
         """Where the kept weights are and what they cost; see `tfgumbel.sparsity_report`."""
