@@ -59,5 +59,6 @@ class Worker:
     def _read(self) -> dict[str, Any]:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
-            raise RuntimeError(f"The peers' process ended with status {self._process.wait()}.")
+            self.close()
+            raise RuntimeError(f"The peers' process ended: status {self._process.returncode}.")
         return json.loads(line)

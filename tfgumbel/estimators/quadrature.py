@@ -37,6 +37,7 @@ Series = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 _CHUNK_SIZE = 2**24
 
 
+@tf.autograph.experimental.do_not_convert
 def categorical_gumbel_rao_vjp(
     logits: tf.Tensor, sample: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -86,6 +87,7 @@ def categorical_gumbel_rao_vjp(
     return tf.reshape(grad, tf.shape(logits)), tf.reduce_sum(by_row)
 
 
+@tf.autograph.experimental.do_not_convert
 def bernoulli_gumbel_rao_vjp(
     logits: tf.Tensor, sample: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
