@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pruning.relaxation import _draw, _slope
+from pruning.relaxation import draw_mask, mask_slope
 from pruning.structures import Grid
 
 
@@ -81,7 +81,7 @@ def _forward(scores, seed, temperature, settled, weights, grids, hard):
         # A score of 0 is out, without mask or gradient: the limit of both, as s tends to 0, at any
         # temperature below 1. Otherwise an optimizer that scales gradients up, as Adam does, would
         # bring the discarded weights back at random.
-        return tf.where(scores > 0.0, _draw(scores, seed, temperature), 0.0)
+        return tf.where(scores > 0.0, draw_mask(scores, seed, temperature), 0.0)
 
     mask = tf.cond(settled, lambda: scores, draw)
     return mask, mask_weights(_rounded(mask, hard), weights, grids)
@@ -96,7 +96,7 @@ def _backward(upstream, mask, scores, temperature, settled, weights, grids, hard
     to_scores = tf.cond(
         settled,
         lambda: tf.zeros_like(scores),
-        lambda: tf.where(scores > 0.0, _slope(to_mask, mask, scores, temperature), 0.0),
+        lambda: tf.where(scores > 0.0, mask_slope(to_mask, mask, scores, temperature), 0.0),
     )
     return to_scores, to_weights
 

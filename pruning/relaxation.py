@@ -59,8 +59,8 @@ def relaxed_mask(
     seed = _random.normalize_seed(seed)
     dtype = _validation.compute_dtype(keep_probability.dtype)
     temperature = _validation.temperature_tensor(temperature, dtype)
-    draw = _compiled_draw if jit_compile else _draw
-    slope = _compiled_slope if jit_compile else _slope
+    draw = _compiled_draw if jit_compile else draw_mask
+    slope = _compiled_slope if jit_compile else mask_slope
 
     @tf.custom_gradient
     def mask_of(keep_probability, seed, temperature):
@@ -80,7 +80,8 @@ def _held(keep_probability, dtype):
     return tf.clip_by_value(tf.cast(keep_probability, dtype), MARGIN, 1.0 - MARGIN)
 
 
-def _draw(keep_probability, seed, temperature):
+def draw_mask(keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """The relaxed mask, without a gradient of its own, in the dtype of `temperature`."""
     s = _held(keep_probability, temperature.dtype)
     noise = _random.uniform(tf.shape(s), seed, s.dtype)
     # logit(s) + logit(noise) as one logarithm; the ratio stays within 1e-14 and 1e14.
@@ -89,11 +90,14 @@ def _draw(keep_probability, seed, temperature):
     return 1.0 / (1.0 + tf.exp(-log_odds / temperature))
 
 
-def _slope(upstream, mask, keep_probability, temperature):
+def mask_slope(
+    upstream: tf.Tensor, mask: tf.Tensor, keep_probability: tf.Tensor, temperature: tf.Tensor
+) -> tf.Tensor:
+    """`upstream` times the derivative of `mask` with respect to its keep probability."""
     s = _held(keep_probability, mask.dtype)
     slope = (mask * (1.0 - mask)) / (temperature * (s * (1.0 - s)))
     return tf.cast(tf.cast(upstream, mask.dtype) * slope, keep_probability.dtype)
 
 
-_compiled_draw = tf.function(_draw, jit_compile=True, autograph=False)
-_compiled_slope = tf.function(_slope, jit_compile=True, autograph=False)
+_compiled_draw = tf.function(draw_mask, jit_compile=True, autograph=False)
+_compiled_slope = tf.function(mask_slope, jit_compile=True, autograph=False)
