@@ -53,7 +53,7 @@ def timing_table(rows: list[dict[str, Any]], threads: int) -> Table:
         title=f"Forward + backward, ms (and times {BASELINE}, graph), {threads} thread(s)",
         title_justify="left",
     )
-    table.add_column("estimator")
+    table.add_column("estimator", overflow="fold")
     table.add_column("mode")
     for shape in shapes:
         table.add_column("x".join(map(str, shape)), justify="right")
