@@ -94,8 +94,8 @@ def main(argv):
             done=done,
             save=lambda rows: save("quality", rows),
         )
-        columns = {"model": "", "k": "", "epochs": "", "method": "", "mean": ".2f"}
-        columns |= {"deviation": ".2f", "seeds": "", "goal": "", "seconds": ".0f"}
+        columns = {"model": "", "k": "", "epochs": "", "method": "", "rate": ""}
+        columns |= {"mean": ".2f", "deviation": ".2f", "seeds": "", "goal": "", "seconds": ".0f"}
         console.print(table_of("test accuracy, %", quality_suite.summary(rows), columns))
 
 

@@ -1,4 +1,8 @@
-"""Test accuracy at a budget: learned masks beside magnitude pruning at its own best rate."""
+"""Test accuracy at a budget: learned masks at their defaults beside the best of magnitude pruning.
+
+Magnitude pruning runs at several learning rates, and the table has the one with the best test
+accuracy: a choice in its favour, which the learned masks do without.
+"""
 
 import dataclasses
 import statistics
@@ -22,40 +26,47 @@ class Case:
         model: a name of `examples.prune_mnist.models`.
         k: share of the kernel weights kept.
         goal: accuracy to reach, %.
-        magnitude_rate: the learning rate at which magnitude pruning did best on the validation
-            split (the last 5,000 training images); the learned masks run at their defaults.
     """
 
     model: str
     k: float
     goal: float
-    magnitude_rate: float
 
 
 SUITE = (
-    Case("lenet300", 0.10, 98.4, 3e-3),
-    Case("lenet300", 0.05, 98.4, 3e-3),
-    Case("lenet300", 0.02, 98.0, 3e-3),
-    Case("lenet300", 0.01, 97.5, 3e-3),
-    Case("lenet300", 0.005, 96.5, 3e-3),
-    Case("lenet5", 0.02, 99.3, 3e-3),
-    Case("lenet5", 0.01, 99.1, 3e-3),
-    Case("lenet5", 0.005, 98.8, 3e-3),
+    Case("lenet300", 0.10, 98.4),
+    Case("lenet300", 0.05, 98.4),
+    Case("lenet300", 0.02, 98.0),
+    Case("lenet300", 0.01, 97.5),
+    Case("lenet300", 0.005, 96.5),
+    Case("lenet5", 0.02, 99.3),
+    Case("lenet5", 0.01, 99.1),
+    Case("lenet5", 0.005, 98.8),
 )
 EPOCHS, BATCH_SIZE, SEEDS = 10, 128, (0, 1, 2)
+# Peak rates of Adam; None is what `prune` gives an optimizer named by a string.
+RATES: dict[str, tuple[float | None, ...]] = {
+    "learned": (None,),
+    "magnitude": (1.5e-3, 3e-3, 6e-3),
+}
 
 
 def accuracy(
-    case: Case, method: str, seed: int, data: data_sets.Data, epochs: int = EPOCHS
+    case: Case,
+    method: str,
+    rate: float | None,
+    seed: int,
+    data: data_sets.Data,
+    epochs: int = EPOCHS,
 ) -> dict[str, Any]:
     """Trains as a user would, in five lines, and tests the finalized model."""
     keras.utils.set_random_seed(seed)
     model = models.build(case.model, data.train_images.shape[1:])
     pruned = tfgumbel.prune(model, case.k, method=method, seed=seed)
     optimizer: Any = "adam"
-    if method == "magnitude":
+    if rate is not None:
         steps = epochs * -(-len(data.train_images) // BATCH_SIZE)
-        decay = keras.optimizers.schedules.CosineDecay(case.magnitude_rate, steps, alpha=0.01)
+        decay = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
         optimizer = keras.optimizers.Adam(decay)
     pruned.compile(
         optimizer=optimizer,
@@ -74,6 +85,7 @@ def accuracy(
     return {
         **dataclasses.asdict(case),
         "method": method,
+        "rate": rate,
         "seed": seed,
         "epochs": epochs,
         "accuracy": 100 * float(correct),
@@ -118,38 +130,45 @@ def run(
     for case in SUITE:
         if names and f"{case.model}/{case.k:g}" not in names:
             continue
-        for seed in seeds:
-            for method in methods:
-                wanted = {**dataclasses.asdict(case), "method": method, "seed": seed}
-                if _key({**wanted, "epochs": epochs}) in finished:
-                    continue
-                results.append(accuracy(case, method, seed, data, epochs))
-                keras.utils.clear_session()
-                if save is not None:
-                    save(results)
+        runs = [(seed, m, rate) for seed in seeds for m in methods for rate in RATES[m]]
+        for seed, method, rate in runs:
+            wanted = {**dataclasses.asdict(case), "method": method, "rate": rate, "seed": seed}
+            if _key({**wanted, "epochs": epochs}) in finished:
+                continue
+            results.append(accuracy(case, method, rate, seed, data, epochs))
+            keras.utils.clear_session()
+            if save is not None:
+                save(results)
     return results
 
 
 def _key(result: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(result[name] for name in ("model", "k", "method", "seed", "epochs"))
+    names = ("model", "k", "method", "rate", "seed", "epochs")
+    return tuple(result[name] for name in names)
 
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean, standard deviation and number of seeds of each model, budget, method and length."""
+    """Mean and standard deviation over the seeds, at the best rate of each method.
+
+    Returns:
+        rows: one dict for each model, budget, length and method, in that order.
+    """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result in results:
-        key = (result["model"], -result["k"], result["epochs"], result["method"])
-        groups.setdefault(key, []).append(result)
-    rows = []
-    for _, group in sorted(groups.items(), key=lambda item: item[0]):
+        names = ("model", "k", "epochs", "method", "rate")
+        groups.setdefault(tuple(result[name] for name in names), []).append(result)
+    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for key, group in groups.items():
         values = [result["accuracy"] for result in group]
-        rows.append(
-            {
-                **{name: group[0][name] for name in ("model", "k", "epochs", "method", "goal")},
-                "mean": statistics.mean(values),
-                "deviation": statistics.stdev(values) if len(values) > 1 else 0.0,
-                "seeds": len(values),
-                "seconds": statistics.mean(result["seconds"] for result in group),
-            }
-        )
-    return rows
+        row = {
+            **{name: group[0][name] for name in ("model", "k", "epochs", "method", "rate", "goal")},
+            "mean": statistics.mean(values),
+            "deviation": statistics.stdev(values) if len(values) > 1 else None,
+            "seeds": len(values),
+            "seconds": statistics.mean(result["seconds"] for result in group),
+        }
+        if key[:-1] not in best or row["mean"] > best[key[:-1]]["mean"]:
+            best[key[:-1]] = row
+    return sorted(
+        best.values(), key=lambda row: (row["model"], -row["k"], row["epochs"], row["method"])
+    )

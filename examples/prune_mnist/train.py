@@ -85,11 +85,13 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     model = models.build(settings.model, data.train_images.shape[1:])
     trained = model if method == "dense" else prepare(model, settings, method)
+    steps = -(-len(data.train_images) // settings.batch_size)
     trained.compile(
         optimizer=_optimizer(settings, method, len(data.train_images)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=20,
+        # A divisor: a shorter last execution of each epoch would be traced again.
+        steps_per_execution=max(n for n in range(1, 21) if steps % n == 0),
     )
     history = None if method == "dense" else ScoreHistory()
     callbacks: list[Any] = [keras.callbacks.BackupAndRestore(str(folder / "backup"))]
