@@ -87,8 +87,9 @@ def _bars(ax: Any, report: Any) -> None:
     ax.barh(places, densities, color=ACCENT, height=0.65)
     ax.axvline(100 * report.density, color=INK, linewidth=0.8, linestyle=":")
     for place, target in zip(places, report.targets, strict=True):
-        text = f"  {100 * target.density:.2f}%   {target.kept:,} of {target.size:,}"
-        label = ax.text(100 * target.density, place, text, va="center", fontsize=8, color=INK)
+        text = f"{100 * target.density:.2f}%   {target.kept:,} of {target.size:,}"
+        end = (100 * target.density, place)
+        label = ax.annotate(text, end, (6, 0), textcoords="offset points", va="center", fontsize=8)
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     ax.set_yticks(places, names, fontsize=8)
     ax.invert_yaxis()
@@ -128,6 +129,7 @@ def _scores(ax: Any, history: ScoreHistory) -> None:
         cmap="Blues",
         extent=(-0.5, len(counts[0]) - 0.5, 0, 1),
     )
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("epoch (0: before training)", fontsize=8, color=MUTED)
     ax.set_ylabel("keep probability", fontsize=8, color=MUTED)
     ax.set_title("scores over time", loc="left", fontsize=11, color=INK)
