@@ -195,7 +195,9 @@ def test_flags_become_settings(tmp_path):
         assert settings.steps == 3 and settings.hidden_units == main.SMALL["hidden_units"]
         parsed(["main", "--dataset=binarized_mnist"])
         defaults = train.Settings()
-        assert main.settings_from_flags().hidden_units == defaults.hidden_units
+        settings = main.settings_from_flags()
+        assert settings.hidden_units == defaults.hidden_units
+        assert settings.latent_bits == defaults.latent_bits == 240
     finally:
         parsed.unparse_flags()
     with pytest.raises(flags.IllegalFlagValueError, match="one of"):
