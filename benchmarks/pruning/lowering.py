@@ -26,9 +26,9 @@ from pruning.targets import select
 FLAGS = flags.FLAGS
 flags.DEFINE_string("directory", "runs/stablehlo", "Where the files go.")
 flags.DEFINE_integer("entries", 10_000_000, "Scores of the mask-and-projection step.")
-flags.DEFINE_integer("batch_size", 128, "Of the LeNet-5 step.")
 
 TEMPERATURE, DENSITY, LEARNING_RATE = 0.3, 0.05, 1e-3
+BATCH_SIZE = 128
 
 
 def mask_and_projection(entries: int) -> tuple[Callable[..., Any], list[Any], int]:
@@ -129,7 +129,7 @@ def main(argv):
     directory = pathlib.Path(FLAGS.directory)
     steps = {
         "mask_and_projection": mask_and_projection(FLAGS.entries),
-        "lenet5": lenet5_step(FLAGS.batch_size),
+        "lenet5": lenet5_step(BATCH_SIZE),
     }
     for name, (step, arguments, carry) in steps.items():
         size = lower(directory, name, step, arguments)
