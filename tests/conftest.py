@@ -15,6 +15,12 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture(scope="session")
+def strategy() -> tf.distribute.Strategy:
+    """Two replicas on one CPU; one for all tests, as a second would reuse its collectives' keys."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture(autouse=True)
 def _autograph_transforms_everything(caplog: pytest.LogCaptureFixture):
     """Fails a test whose code AutoGraph could not transform: it would run as plain Python."""

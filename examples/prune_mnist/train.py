@@ -80,7 +80,8 @@ def train(
     folder = pathlib.Path(run_dir) / method
     finished = _read(folder, settings)
     if finished is not None:
-        return Outcome(method, keras.models.load_model(folder / "model.keras"), finished, None)
+        model = keras.models.load_model(folder / "model.keras", compile=False)
+        return Outcome(method, model, finished, None)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
     model = models.build(settings.model, data.train_images.shape[1:])

@@ -122,8 +122,7 @@ def test_a_running_mean_is_checkpointed_and_compiled(tmp_path):
     np.testing.assert_allclose(float(restored.value), 4.0, rtol=1e-6)
 
 
-def test_a_running_mean_is_kept_by_each_replica():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_a_running_mean_is_kept_by_each_replica(strategy):
     with strategy.scope():
         baseline = tfgumbel.RunningMean()
 

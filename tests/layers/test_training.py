@@ -103,14 +103,6 @@ def test_learned_temperatures_and_penalties_compile(digits, latent):
     assert losses[-1] < losses[0]
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        pytest.fail("tests/conftest.py makes two logical devices")
-    return tf.distribute.MirroredStrategy([device.name for device in devices[:2]])
-
-
 def test_replicas_draw_different_noise_and_stay_in_step(strategy):
     with strategy.scope():
         latent = layers.StraightThroughLayer(seed=0)

@@ -7,11 +7,10 @@ import tensorflow as tf
 import tfgumbel
 
 
-def test_mirrored_strategy():
+def test_mirrored_strategy(strategy):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 6)).astype("float32")
     y = x[:, :2]
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
@@ -49,8 +48,7 @@ def test_mirrored_strategy():
     )
 
 
-def test_replicas_draw_their_own_noise():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_replicas_draw_their_own_noise(strategy):
     with strategy.scope():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(16)])
         pruned = tfgumbel.prune(model, 0.5, seed=0, total_steps=10)

@@ -64,8 +64,7 @@ def test_config_round_trip():
     assert np.sum(plain(z)) == pytest.approx(2.0, rel=1e-6)
 
 
-def test_replicas_stay_equal_and_within_the_budget():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_replicas_stay_equal_and_within_the_budget(strategy):
     with strategy.scope():
         multiplier = keras.Variable(0.0, trainable=False, synchronization="on_read")
         layer = keras.layers.Layer()
