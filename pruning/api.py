@@ -8,6 +8,7 @@ import keras
 from pruning.pruned_model import PrunedModel
 from pruning.schedules import PruningSchedule
 from pruning.targets import Filter, iterate_layers
+from tfgumbel import _validation
 
 logger = logging.getLogger("tfgumbel")
 
@@ -116,11 +117,22 @@ def prune(
         M. Zhu, S. Gupta (2017), "To prune, or not to prune", eq. 1.
     """
     if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model. Received: {model!r}.")
+        raise TypeError(
+            _validation.describe(
+                "`model` cannot be pruned.",
+                expected="a keras.Model",
+                received=model,
+                fix="put a single layer into a keras.Sequential with an Input",
+            )
+        )
     if any(isinstance(layer, PrunedModel) for layer in iterate_layers(model)):
         raise ValueError(
-            f"The model {model.name!r} is being pruned already. Finish with `finalize()` first, "
-            "and prune its result."
+            _validation.describe(
+                "`model` is being pruned already.",
+                expected="a plain Keras model",
+                received=f"{model.name!r}, which is or holds a PrunedModel",
+                fix="call its `finalize()`, and prune the result",
+            )
         )
     pruned = PrunedModel(
         model,

@@ -16,6 +16,7 @@ import tensorflow as tf
 from pruning.projection import project_onto_budget
 from pruning.structures import Grid, Structure
 from pruning.targets import Target
+from tfgumbel import _validation
 
 
 def resolve_budget(k: Any, size: int) -> int:
@@ -25,23 +26,19 @@ def resolve_budget(k: Any, size: int) -> int:
         >>> resolve_budget(0.02, 266_200), resolve_budget(100, 266_200)
         (5324, 100)
     """
-    fix = "pass a fraction such as 0.02, or the number of weights to keep as an int"
-    if isinstance(k, bool) or not isinstance(k, numbers.Real):
-        raise TypeError(f"`k` must be an int or a float. Received: {k!r}; {fix}.")
-    if isinstance(k, numbers.Integral):
-        k = int(k)
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1 weight. Received: k={k}; {fix}.")
-        if k > size:
-            raise ValueError(
-                f"`k` must be at most the number of weights that can be pruned, {size:,}. "
-                f"Received: k={k:,}; {fix}."
-            )
-        return k
-    k = float(k)
-    if not 0.0 < k <= 1.0:
-        raise ValueError(f"`k` as a fraction must be in (0, 1]. Received: k={k}; {fix}.")
-    return max(1, int(np.floor(k * size + 0.5)))
+    number = not isinstance(k, bool) and isinstance(k, numbers.Real)
+    count = number and isinstance(k, numbers.Integral)
+    if number and (1 <= k <= size if count else 0.0 < k <= 1.0):
+        return int(k) if count else max(1, int(np.floor(float(k) * size + 0.5)))
+    raise (ValueError if number else TypeError)(
+        _validation.describe(
+            "`k` is no budget of this model.",
+            expected=f"an int from 1 to {size}, the weights that can be pruned, or a fraction in "
+            "(0, 1] of them",
+            received=k,
+            fix="pass 0.02 to keep 2%, or 100 to keep a hundred weights",
+        )
+    )
 
 
 def _share(total: int, quotas: Sequence[float]) -> list[int]:
@@ -251,27 +248,46 @@ def make_budget(
         if k is not None and resolve_budget(k, sum(totals)) != budget.k:
             if not isinstance(k, float) or not np.isclose(k, structure.sizes[0] / budget.m):
                 raise ValueError(
-                    f"structure='{budget.n}:{budget.m}' keeps {budget.k:,} of {sum(totals):,} "
-                    f"weights by itself: leave `k` out. Received: k={k!r}."
+                    _validation.describe(
+                        f"`k` does not go with structure='{budget.n}:{budget.m}'.",
+                        expected=f"no `k`: the structure keeps {budget.k} of {sum(totals)} weights",
+                        received=k,
+                        fix="leave `k` out",
+                    )
                 )
         return budget
     if isinstance(scope, Mapping):
         if k is not None:
             raise ValueError(
-                "A mapping as `scope` gives every target its own budget: leave `k` out. "
-                f"Received: k={k!r}."
+                _validation.describe(
+                    "`k` does not go with a mapping as `scope`.",
+                    expected="no `k`: the mapping gives every target its own",
+                    received=k,
+                    fix="leave `k` out",
+                )
             )
         missing = [name for name in names if name not in scope]
         unknown = [name for name in scope if name not in names]
         if missing or unknown:
             raise ValueError(
-                f"A mapping as `scope` must name every target: {names}. "
-                f"Missing: {missing}; unknown: {unknown}."
+                _validation.describe(
+                    "`scope` does not name every target.",
+                    expected=names,
+                    received=list(scope),
+                    fix=f"add {missing}, remove {unknown}; `exclude` leaves a weight dense",
+                )
             )
         kept = [resolve_budget(scope[name], size) for name, size in zip(names, totals, strict=True)]
         return SegmentBudget(segments, kept, sizes)
     if k is None:
-        raise ValueError("`k` is missing: pass a fraction or the number of weights to keep.")
+        raise ValueError(
+            _validation.describe(
+                "`k` is missing.",
+                expected="a fraction, or the number of weights to keep",
+                received=k,
+                fix="pass k=0.02 to keep 2%",
+            )
+        )
     total = resolve_budget(k, sum(totals))
     if scope == "layer":
         density = total / sum(totals)
@@ -279,6 +295,10 @@ def make_budget(
     if scope == "global":
         return SegmentBudget([sum(segments)], [total], sizes)
     raise ValueError(
-        "`scope` must be 'global', 'layer', or a mapping from each target's name to its k. "
-        f"Received: {scope!r}."
+        _validation.describe(
+            "`scope` is unknown.",
+            expected="'global', 'layer', or a mapping from each target's name to its k",
+            received=scope,
+            fix="leave it out for one budget over all targets",
+        )
     )

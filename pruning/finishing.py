@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from pruning.targets import VECTOR_ROLES, candidates
+from tfgumbel import _validation
 
 logger = logging.getLogger("tfgumbel")
 
@@ -67,8 +68,12 @@ def keep_sparsity(model: keras.Model) -> keras.Model:
             found = True
     if not found:
         raise ValueError(
-            f"No weight of the model {model.name!r} has zeros to keep: expected a sparse model, "
-            "such as `finalize` returns."
+            _validation.describe(
+                "`model` has no zeros to keep.",
+                expected="a sparse model, such as `finalize` returns",
+                received=f"{model.name!r}, every weight of it dense",
+                fix="prune it first",
+            )
         )
     return model
 
@@ -145,6 +150,13 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
         pruned.compile_alike(sparse)
     if fine_tune is not None:
         if not pruned.compiled:
-            raise ValueError("`fine_tune` needs a loss: compile the pruned model first.")
+            raise ValueError(
+                _validation.describe(
+                    "`fine_tune` needs a loss.",
+                    expected="a compiled model",
+                    received=f"{pruned.name!r}, not compiled",
+                    fix="call its `compile` before `finalize`",
+                )
+            )
         sparse.fit(**fine_tune)
     return sparse

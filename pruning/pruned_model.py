@@ -512,8 +512,11 @@ class _ScheduleLength(keras.callbacks.Callback):
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if not steps or not epochs:
             raise ValueError(
-                "The schedule needs to know how many steps there are, and this data set does not "
-                "say: pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`. "
-                f"Received: steps={steps}, epochs={epochs}."
+                _validation.describe(
+                    "The length of the schedule is unknown.",
+                    expected="a data set that says how many steps an epoch has",
+                    received={"steps": steps, "epochs": epochs},
+                    fix="pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`",
+                )
             )
         self.model.total_steps.assign(steps * epochs)

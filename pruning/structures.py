@@ -9,6 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from pruning.targets import Target
+from tfgumbel import _validation
+
+
+def _unknown(name: str, expected: str, received: Any) -> ValueError:
+    fix = "leave both out for single weights; block=(1, 4) gives blocks of four inputs"
+    problem = f"`{name}` describes no groups of weights."
+    return ValueError(_validation.describe(problem, expected=expected, received=received, fix=fix))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,29 +45,21 @@ class Structure:
         if block is not None:
             sizes = tuple(block) if isinstance(block, (list, tuple)) else ()
             if len(sizes) != 2 or not all(isinstance(i, int) and i >= 1 for i in sizes):
-                raise ValueError(
-                    "`block` must be two integers of at least 1, (outputs, inputs). "
-                    f"Received: {block!r}."
-                )
+                raise _unknown("block", "two integers >= 1, (outputs, inputs)", block)
             if structure not in ("unstructured", "block"):
-                raise ValueError(
-                    "Give either `block` or `structure`, not both. "
-                    f"Received: structure={structure!r}, block={block!r}."
-                )
+                raise _unknown("structure", "none beside `block`: either, not both", structure)
             return cls("block", sizes)
         if structure in ("unstructured", "filter"):
             return cls(structure)
         if structure == "block":
-            raise ValueError("structure='block' needs `block`, such as block=(1, 4).")
+            raise _unknown("block", "two integers >= 1 with structure='block'", block)
         match = re.fullmatch(r"(\d+):(\d+)", structure) if isinstance(structure, str) else None
         if match:
             n, m = int(match[1]), int(match[2])
             if 1 <= n < m:
                 return cls("n:m", (n, m))
-        raise ValueError(
-            "`structure` must be 'unstructured', 'block' (with `block`), 'filter', or 'n:m' with "
-            f"1 <= n < m, such as '2:4'. Received: {structure!r}."
-        )
+        expected = "'unstructured', 'filter', or 'n:m' with 1 <= n < m, such as '2:4'"
+        raise _unknown("structure", expected, structure)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

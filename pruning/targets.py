@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import keras
 
+from tfgumbel import _validation
+
 KERNEL_ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 VECTOR_ROLES = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
@@ -158,8 +160,12 @@ def _matches(choice: Any, target: Target) -> bool:
     if callable(choice):
         return bool(choice(target))
     raise TypeError(
-        "`targets` and `exclude` take a regular expression, a callable of a `Target`, a layer, "
-        f"or a list of these. Received: {choice!r} (of type {type(choice).__name__})."
+        _validation.describe(
+            "`targets` or `exclude` cannot be read.",
+            expected="a regular expression, a callable of a `Target`, a layer, or a list of these",
+            received=choice,
+            fix="name weights by their path, such as 'dense/kernel'; `pruned.targets` lists them",
+        )
     )
 
 
@@ -193,8 +199,12 @@ def select(
     """
     if not model.built or not model.weights:
         raise ValueError(
-            f"The model {model.name!r} has no weights yet: expected a built model. Call it once on "
-            "data, or give it an `Input`, before pruning."
+            _validation.describe(
+                "`model` has no weights yet.",
+                expected="a built model",
+                received=f"{model.name!r}, not built",
+                fix="call it once on data, or give it an `Input`, before pruning",
+            )
         )
     everything = candidates(model)
     chosen: list[Target] = []
@@ -218,9 +228,13 @@ def select(
             if target.variable.trainable:
                 left[target.name] = "not known to be a kernel; name it in `targets` to prune it"
     if not chosen:
-        available = "\n".join(f"  {target.name} {target.shape}" for target in everything)
+        available = ", ".join(f"{target.name} {target.shape}" for target in everything)
         raise ValueError(
-            f"Nothing to prune in the model {model.name!r}: no weight is chosen by "
-            f"targets={targets!r}, exclude={exclude!r}. Its weights are:\n{available}"
+            _validation.describe(
+                f"Nothing to prune in the model {model.name!r}.",
+                expected="`targets` less `exclude` to choose at least one weight",
+                received={"targets": targets, "exclude": exclude},
+                fix=f"choose among its weights: {available}",
+            )
         )
     return chosen, left

@@ -89,7 +89,7 @@ def test_axes_of_structured_targets():
 
 
 def test_errors(model):
-    with pytest.raises(ValueError, match="Nothing to prune.*hidden/kernel"):
+    with pytest.raises(ValueError, match=r"Nothing to prune(.|\n)*hidden/kernel"):
         try:
             select(model, targets="no such weight")
         except ValueError as error:
