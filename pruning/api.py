@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import keras
 
-from pruning.pruned_model import PrunedModel
+from pruning.pruned_model import SCORE_LEARNING_RATE, PrunedModel
 from pruning.schedules import PruningSchedule
 from pruning.targets import Filter, iterate_layers
 from tfgumbel import _validation
@@ -25,9 +25,9 @@ def prune(
     exclude: Filter | None = None,
     num_samples: int = 1,
     hard: bool = False,
+    score_gradient: str = "straight_through",
     schedule: PruningSchedule | None = None,
-    score_learning_rate: float = 4.0,
-    score_clip: float | None = 0.01,
+    score_learning_rate: float = SCORE_LEARNING_RATE,
     total_steps: int | None = None,
     seed: int | None = None,
 ) -> PrunedModel:
@@ -42,7 +42,7 @@ def prune(
     loss over Bernoulli masks, and less so the lower the temperature.
 
     The result is a Keras model: compile it, fit it, save it, and `finalize()` it into a plain one.
-    With an optimizer given by name, such as `"adam"`, the learning rate is ours: 3e-3 for the Adam
+    With an optimizer given by name, such as `"adam"`, the learning rate is ours: 6e-3 for the Adam
     family, with cosine decay. Your own optimizer instance is used as it is.
 
     Args:
@@ -63,10 +63,12 @@ def prune(
             any of these. Embeddings and frozen kernels must be asked for.
         exclude: the same, for what to leave alone.
         num_samples: number of noise draws averaged in every step; each costs one pass.
-        hard: whether the forward mask is rounded to 0 or 1, with the gradient of the relaxed one.
+        hard: whether the forward mask is rounded to 0 or 1, with the gradients of the relaxed one.
+        score_gradient: slope of a mask in its score: `"straight_through"` (default) takes 1, its
+            mean over the noise at low temperature; `"pathwise"` the relaxed mask's own.
         schedule: a `pruning.PruningSchedule`; None for the default.
-        score_learning_rate: how many times faster than the weights the scores move.
-        score_clip: largest absolute gradient of a score, None for no limit.
+        score_learning_rate: how far a score of typical gradient moves in a step, at the start; it
+            decays as half a cosine to 0. The optimizer of the weights plays no part in it.
         total_steps: length of the schedule in training steps; None lets `fit` set it to
             `epochs * steps_per_epoch`. Needed for custom loops and for training in pieces.
         seed: seed of the noise; None takes one from Python's generator.
@@ -103,8 +105,9 @@ def prune(
         ...     with tf.GradientTape() as tape:
         ...         with keras.StatelessScope(pruned.masked_weights(training=True)):
         ...             loss = tf.reduce_mean((model(x) - y) ** 2)
-        ...     gradients = tape.gradient(loss, pruned.trainable_variables)
-        ...     return pruned.update(gradients, optimizer)  # ends in pruned.project()
+        ...     weights, scores = pruned.trainable_variables, pruned.scores
+        ...     gradients = tape.gradient(loss, (weights, scores))
+        ...     return pruned.update(*gradients, optimizer)  # ends in pruned.project()
         >>> for x_batch, y_batch in data:
         ...     logs = train_step(x_batch, y_batch)
         >>> float(logs["density"]), float(logs["settled"])
@@ -145,9 +148,9 @@ def prune(
         exclude=exclude,
         num_samples=num_samples,
         hard=hard,
+        score_gradient=score_gradient,
         schedule=schedule,
         score_learning_rate=score_learning_rate,
-        score_clip=score_clip,
         total_steps=total_steps,
         seed=seed,
     )

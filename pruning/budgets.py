@@ -71,7 +71,7 @@ class SegmentBudget:
         self._slices = list(zip(bounds[:-1], bounds[1:], strict=True))
         self.totals = tuple(int(sizes[start:stop].sum()) for start, stop in self._slices)
         self.k = sum(self.kept)
-        self.multiplier_shape = (len(self.segments),)
+        self.num_multipliers = len(self.segments)
 
     def _at(self, pruned: Any) -> tf.Tensor:
         """Weights kept in each segment at this point of the schedule, float64."""
@@ -119,7 +119,8 @@ class PatternBudget:
     def __init__(self, grids: Sequence[Grid], axes: Sequence[int], n: int, m: int):
         self.n, self.m = n, m
         self.sizes = np.ones(sum(grid.num_groups for grid in grids), np.int64)
-        self.multiplier_shape = (0,)
+        self.num_multipliers = 0
+        self.segments = tuple(grid.num_groups for grid in grids)
         self._layouts = []
         self.kept: tuple[int, ...] = ()
         for grid, axis in zip(grids, axes, strict=True):
@@ -178,7 +179,7 @@ class PatternBudget:
             fits = tf.reduce_sum(tf.clip_by_value(rows, 0.0, 1.0), -1) <= budget
             root = tf.where(fits, 0.0, tf.maximum(root, 0.0))
             projected.append(tf.clip_by_value(rows - root[:, None], 0.0, 1.0))
-        return self._flat(projected), tf.zeros(self.multiplier_shape, tf.float64)
+        return self._flat(projected), tf.zeros([0], tf.float64)
 
     def top(self, scores: tf.Tensor, pruned: Any, ties: tf.Tensor | None = None) -> tf.Tensor:
         """Keeps the highest scores of each row; ties as in `SegmentBudget.top`."""
@@ -272,7 +273,7 @@ def make_budget(
             raise ValueError(
                 _validation.describe(
                     "`scope` does not name every target.",
-                    expected=names,
+                    expected=f"exactly the keys {names}",
                     received=list(scope),
                     fix=f"add {missing}, remove {unknown}; `exclude` leaves a weight dense",
                 )

@@ -9,7 +9,7 @@ import tensorflow as tf
 # Optimizers whose step does not depend on the scale of the gradient; the others keep the learning
 # rate that Keras gives them.
 ADAPTIVE = ("adam", "adamw", "nadam", "adamax")
-ADAPTIVE_LEARNING_RATE = 3e-3
+ADAPTIVE_LEARNING_RATE = 6e-3
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -21,7 +21,7 @@ class CosineToEnd(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         initial_learning_rate: rate at step 0.
-        total_steps: an int, or a variable that a `PrunedModel` puts there when it is compiled.
+        total_steps: an int, or a variable; `with_length` puts a `PrunedModel`'s there.
 
     Example:
         >>> schedule = CosineToEnd(1.0, total_steps=10)
@@ -55,9 +55,14 @@ def own_optimizer(name: str) -> keras.optimizers.Optimizer:
     return type(optimizer)(**config)
 
 
-def track_total_steps(optimizer: Any, total_steps: keras.Variable) -> None:
-    """Tells the optimizer's `CosineToEnd`, if it has one, where the schedule's length is kept."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    schedule = getattr(optimizer, "_learning_rate", None)
-    if isinstance(schedule, CosineToEnd):
-        schedule.total_steps = total_steps
+def with_length(optimizer: Any, total_steps: keras.Variable) -> Any:
+    """An optimizer decayed by `CosineToEnd`, told where the length is kept; any other as it is.
+
+    A schedule read from a file has no length: it is a number of the model's, not of its own.
+    """
+    config = optimizer.get_config() if hasattr(optimizer, "get_config") else {}
+    rate = config.get("learning_rate")
+    if not isinstance(rate, dict) or rate.get("class_name") != CosineToEnd.__name__:
+        return optimizer
+    schedule = CosineToEnd(rate["config"]["initial_learning_rate"], total_steps)
+    return type(optimizer).from_config({**config, "learning_rate": schedule})

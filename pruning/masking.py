@@ -7,6 +7,8 @@ import tensorflow as tf
 from pruning.relaxation import draw_mask, mask_slope
 from pruning.structures import Grid
 
+SCORE_GRADIENTS = ("straight_through", "pathwise")
+
 
 def mask_weights(
     mask: tf.Tensor, weights: Sequence[tf.Tensor], grids: Sequence[Grid]
@@ -28,14 +30,20 @@ def noisy_weights(
     temperature: tf.Tensor,
     settled: tf.Tensor,
     hard: bool = False,
+    score_gradient: str = "straight_through",
     jit_compile: bool = True,
 ) -> list[tf.Tensor]:
     """Multiplies every weight by a relaxed mask drawn with its group's score.
 
-    Equals `mask_weights(relaxed_mask(scores, ...), ...)` in value and gradient, except that a score
-    of exactly 0 gives a mask and a gradient of 0. Drawing and
-    multiplying are one compiled pass, so are their gradients, and only the mask of the groups is
-    kept between the two.
+    Equals `mask_weights(relaxed_mask(scores, ...), ...)` in value, except that a score of exactly 0
+    gives a mask of 0. Drawing and multiplying are one compiled pass, so are their gradients, and
+    only the mask of the groups is kept between the two.
+
+    The gradient of a score is `dL/dm` times a slope dm/ds. `"pathwise"` takes the relaxed mask's
+    own, `m (1 - m) / (temperature s (1 - s))`, which is nearly always 0 and sometimes huge at a low
+    temperature. `"straight_through"` takes its mean over the noise of that mask as the temperature
+    tends to 0, which is 1: exact where the loss is linear in each mask by itself, as it nearly is
+    with many weights, and of far less variance. A score of exactly 0 has gradient 0.
 
     Args:
         scores: keep probabilities, float32, shape (num_groups,).
@@ -45,6 +53,7 @@ def noisy_weights(
         temperature: scalar tensor > 0.
         settled: scalar boolean tensor; if true the scores are 0 or 1 and are the mask themselves.
         hard: whether the forward mask is rounded to 0 or 1.
+        score_gradient: `"straight_through"` or `"pathwise"`.
         jit_compile: whether to compile with XLA.
 
     Returns:
@@ -61,7 +70,7 @@ def noisy_weights(
 
         def gradient(*upstream):
             to_scores, to_weights = backward(
-                upstream, mask, scores, temperature, settled, weights, grids, hard
+                upstream, mask, scores, temperature, settled, weights, grids, hard, score_gradient
             )
             return (to_scores, None, None, None, *to_weights)
 
@@ -87,18 +96,20 @@ def _forward(scores, seed, temperature, settled, weights, grids, hard):
     return mask, mask_weights(_rounded(mask, hard), weights, grids)
 
 
-def _backward(upstream, mask, scores, temperature, settled, weights, grids, hard):
+def _backward(upstream, mask, scores, temperature, settled, weights, grids, hard, score_gradient):
     value = _rounded(mask, hard)
     with tf.GradientTape() as tape:
         tape.watch([value, *weights])
         masked = mask_weights(value, weights, grids)
     to_mask, *to_weights = tape.gradient(masked, [value, *weights], list(upstream))
-    to_scores = tf.cond(
-        settled,
-        lambda: tf.zeros_like(scores),
-        lambda: tf.where(scores > 0.0, mask_slope(to_mask, mask, scores, temperature), 0.0),
-    )
-    return to_scores, to_weights
+
+    def learn():
+        to_scores = to_mask
+        if score_gradient == "pathwise":
+            to_scores = mask_slope(to_mask, mask, scores, temperature)
+        return tf.where(scores > 0.0, to_scores, 0.0)
+
+    return tf.cond(settled, lambda: tf.zeros_like(scores), learn), to_weights
 
 
 _compiled_forward = tf.function(_forward, jit_compile=True, autograph=False)

@@ -1,35 +1,30 @@
 """A Keras model that learns which of another model's weights to keep, under an exact budget."""
 
-import contextlib
 import functools
 import inspect
-import os
-import random
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pruning.budgets import make_budget
+from pruning.files import whole_file
 from pruning.finishing import compile_alike, finalize
-from pruning.learning_rates import own_optimizer, track_total_steps
-from pruning.magnitude import METHODS, NUM_UPDATES, magnitudes, priorities
-from pruning.masking import mask_weights, noisy_weights
+from pruning.learning_rates import own_optimizer, with_length
+from pruning.magnitude import NUM_UPDATES
+from pruning.masked_model import MaskedModel
 from pruning.report import SparsityReport, sparsity_report
-from pruning.schedules import PruningSchedule
-from pruning.structures import Grid, Structure
-from pruning.targets import Filter, candidates, select
-from tfgumbel import _random, _validation
+from pruning.schedules import ScheduleLength
+from pruning.score_optimizer import score_step
+from tfgumbel import _validation
 
-# Below 1: at exactly 1 no score has a gradient.
-INITIAL_SCORE = 1.0 - 1e-4
-# Below so many scores, XLA takes longer to compile than it saves.
-FUSE_FROM = 1 << 14
+# Of a score of typical gradient, at the start.
+SCORE_LEARNING_RATE = 0.024
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class PrunedModel(keras.Model):
+class PrunedModel(MaskedModel):
     """A model whose weights are multiplied by Bernoulli masks that learn where to be 1.
 
     Made by `tfgumbel.prune`, which documents the arguments. The user's model keeps its layers and
@@ -50,6 +45,8 @@ class PrunedModel(keras.Model):
         targets: list of `Target`, the pruned weights in the order of `scores`.
         left: dict from the name of each kernel-like weight that is not pruned to the reason.
         budget: where and how many weights are kept; `budget.k` in all.
+        trainable_variables: the weights, without `scores`, which no optimizer moves: they have a
+            rule of their own (`pruning.score_optimizer`).
     """
 
     def __init__(
@@ -57,217 +54,39 @@ class PrunedModel(keras.Model):
         model: keras.Model,
         k: Any = None,
         *,
-        method: str = "learned",
-        scope: Any = "global",
-        structure: Any = "unstructured",
-        block: Any = None,
-        targets: Filter | None = None,
-        exclude: Filter | None = None,
-        num_samples: int = 1,
-        hard: bool = False,
-        schedule: PruningSchedule | None = None,
-        score_learning_rate: float = 4.0,
-        score_clip: float | None = 0.01,
-        total_steps: int | None = None,
-        seed: int | None = None,
-        target_indices: Sequence[int] | None = None,
+        score_learning_rate: float = SCORE_LEARNING_RATE,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self.method = _validation.one_of("method", method, METHODS)
-        if target_indices is None:
-            chosen, self.left = select(model, targets, exclude)
-        else:
-            known = {id(target.variable): target for target in candidates(model)}
-            chosen = [known[id(model.weights[i])] for i in target_indices]
-            self.left = {}
-        self.model = model
-        self.targets = tuple(chosen)
-        self.k = k
-        self.scope = scope
-        self.structure = Structure.parse(structure, block)
-        self.num_samples = _validation.positive_integer("num_samples", num_samples)
-        self.hard = bool(hard)
-        self.schedule = PruningSchedule() if schedule is None else schedule
-        self.score_learning_rate = float(score_learning_rate)
-        self.score_clip = None if score_clip is None else float(score_clip)
-        # Python's generator, which keras.utils.set_random_seed sets.
-        self.seed = random.randrange(2**31) if seed is None else int(seed)
-        self.grids = tuple(Grid.of(target, self.structure) for target in chosen)
-        self.budget = make_budget(chosen, self.grids, k, scope, self.structure)
-        self._explicit_total = (
-            None
-            if total_steps is None
-            else _validation.positive_integer("total_steps", total_steps)
+        super().__init__(model, k, **kwargs)
+        self.score_learning_rate = _validation.finite_number(
+            "score_learning_rate", score_learning_rate
         )
-        num_groups = len(self.budget.sizes)
-        self.scores = self.add_weight(
-            shape=(num_groups,),
-            initializer=keras.initializers.Constant(
-                INITIAL_SCORE if self.method == "learned" else 1.0
-            ),
-            dtype="float32",
-            trainable=self.method == "learned",
-            autocast=False,
-            aggregation="mean",
-            name="scores",
-        )
-        self.step = self._counter("step", 0)
-        self.total_steps = self._counter("total_steps", self._explicit_total or 0)
-        self.settled = self._counter("settled", 0)
-        self._multiplier = self.add_weight(
-            shape=self.budget.multiplier_shape,
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-            aggregation="mean",
-            name="multiplier",
-        )
-        # The mask of an evaluation, and the step it belongs to: picking the best K takes a sort.
-        self._mask = tf.Variable(tf.zeros([num_groups], tf.bool), trainable=False, name="mask")
-        self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
+        segments = self.budget.segments if self.method == "learned" else ()
+        self._momentum = self._vector("momentum", sum(segments))
+        self._scale = self._vector("scale", len(segments))
+        self._multiplier = self._vector("multiplier", self.budget.num_multipliers)
         # One fused pass over weights, scores and moments instead of one for each operation.
         self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
-        self.built = True
-
-    def _counter(self, name: str, value: int) -> keras.Variable:
-        return self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            dtype="int64",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            name=name,
-        )
-
-    # Where the schedule stands.
-
-    def progress(self, step: Any = None) -> tf.Tensor:
-        """Share of the schedule that is over, float32 in [0, 1]; 0 while it has no length."""
-        step = tf.convert_to_tensor(self.step) if step is None else step
-        total = tf.cast(tf.convert_to_tensor(self.total_steps), tf.float32)
-        return tf.minimum(tf.math.divide_no_nan(tf.cast(step, tf.float32), total), 1.0)
 
     @property
-    def temperature(self) -> tf.Tensor:
-        """Temperature of the masks at the current step, float32 scalar."""
-        return self.schedule.temperature(self.progress())
+    def trainable_variables(self):
+        return [v for v in super().trainable_variables if v is not self.scores]
 
     @property
-    def density(self) -> tf.Tensor:
-        """Expected share of the targets' weights that is kept, `sum s / n`, float32 scalar."""
-        sizes = self.budget.sizes
-        scores = tf.convert_to_tensor(self.scores)
-        if sizes.min() == sizes.max():
-            return tf.reduce_mean(scores)
-        return tf.tensordot(scores, tf.constant(sizes / sizes.sum(), tf.float32), 1)
-
-    # Masks.
-
-    def mask(self) -> tf.Tensor:
-        """The mask of the moment without noise, 0 or 1, float32, shape (num_groups,).
-
-        The highest scores that the budget of the moment leaves, equal ones by their order; once the
-        mask is fixed, the fixed one.
-        """
-        scores = tf.convert_to_tensor(self.scores)
-        if self.method != "learned":
-            return scores
-        mask = tf.cond(self._is_settled(), lambda: scores, self._best_mask)
-        return tf.stop_gradient(mask)
-
-    def _is_settled(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.settled) > 0
-
-    def _noise_seed(self, draw: int) -> tf.Tensor:
-        step = tf.convert_to_tensor(self.step) * self.num_samples + draw
-        seed = _random.fold_in(_random.normalize_seed(self.seed), step)
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            seed = _random.fold_in(seed, context.replica_id_in_sync_group)
-        return seed
-
-    def _best_mask(self) -> tf.Tensor:
-        step = tf.convert_to_tensor(self.step)
-
-        def best():
-            return self.budget.top(
-                tf.convert_to_tensor(self.scores), self.schedule.pruned(self.progress())
-            )
-
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            return best()
-
-        def refresh():
-            mask = best()
-            self._mask.assign(tf.cast(mask, tf.bool))
-            self._mask_step.assign(step)
-            return mask
-
-        return tf.cond(
-            tf.equal(self._mask_step, step), lambda: tf.cast(self._mask, tf.float32), refresh
-        )
-
-    def masked_weights(
-        self, training: bool = False, draw: int = 0
-    ) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """Pairs of each target's variable and its masked value, for `keras.StatelessScope`.
-
-        Args:
-            training: True for random relaxed masks, with gradients to `scores` and the weights;
-                False for `mask()`.
-            draw: which of the step's draws; the same step and draw repeat the noise.
-        """
-        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
-        if training and self.method == "learned":
-            masked = noisy_weights(
-                tf.convert_to_tensor(self.scores),
-                weights,
-                self.grids,
-                seed=self._noise_seed(draw),
-                temperature=self.temperature,
-                settled=self._is_settled(),
-                hard=self.hard,
-                jit_compile=self._fuses(),
-            )
-        else:
-            masked = mask_weights(self.mask(), weights, self.grids)
-        return [(t.variable, value) for t, value in zip(self.targets, masked, strict=True)]
-
-    def _fuses(self) -> bool:
-        """Whether XLA compiles what happens to every weight in a step, whatever the model does."""
-        eager = self.compiled and self.run_eagerly
-        return self.scores.shape[0] >= FUSE_FROM and not eager
-
-    def call(self, inputs, training=None, draw=0):
-        pairs = self.masked_weights(bool(training), draw)
-        with keras.StatelessScope(pairs, collect_losses=True) as scope:
-            # The model hears of `training` from the call around it, if it takes that argument.
-            outputs = self.model(inputs)
-        masked = {id(variable) for variable, _ in pairs}
-        for variable in self.model.variables:
-            if id(variable) not in masked:
-                # Moving statistics, seeds, metrics: what the model itself updates.
-                value = scope.get_current_value(variable)
-                if value is not None:
-                    variable.assign(value)
-        for loss in scope.losses:
-            self.add_loss(loss)
-        return outputs
+    def trainable_weights(self):
+        return [v for v in super().trainable_weights if v is not self.scores]
 
     # Training.
 
     def compile(self, optimizer="adam", *args, **kwargs):
         """As `keras.Model.compile`; an optimizer given by name alone gets our learning rate.
 
-        For the Adam family that is 3e-3, for the others Keras's own, both with cosine decay over
+        For the Adam family that is 6e-3, for the others Keras's own, both with cosine decay over
         the schedule. An optimizer instance is left as it is.
         """
         if isinstance(optimizer, str):
             optimizer = own_optimizer(optimizer)
-        track_total_steps(optimizer, self.total_steps)
+        optimizer = with_length(optimizer, self.total_steps)
         super().compile(optimizer, *args, **kwargs)
         arguments = inspect.signature(super().compile).bind(optimizer, *args, **kwargs).arguments
         # In a partial, where Keras does not look for metrics to track.
@@ -287,7 +106,7 @@ class PrunedModel(keras.Model):
         """
         call = inspect.signature(super().fit).bind(*args, **kwargs)
         callbacks = call.arguments.get("callbacks")
-        length = _ScheduleLength()
+        length = ScheduleLength()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(length)
             length.set_model(self)
@@ -303,7 +122,7 @@ class PrunedModel(keras.Model):
         The metrics see the predictions of the last draw, the loss that of every draw.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        variables = self.trainable_variables
+        variables = [*self.trainable_variables, self.scores]
         batch_size = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         total: list[Any] = [None] * len(variables)
@@ -322,14 +141,17 @@ class PrunedModel(keras.Model):
             ]
         if self.num_samples > 1:
             total = [None if g is None else g / self.num_samples for g in total]
-        logs = self.update(total)
+        logs = self.update(total[:-1], total[-1])
         return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs}
 
-    def update(self, gradients: Sequence[Any], optimizer: Any = None) -> dict[str, tf.Tensor]:
-        """Applies gradients to the weights and, `score_learning_rate` times as fast, the scores.
+    def update(
+        self, gradients: Sequence[Any], score_gradient: Any = None, optimizer: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """Moves the weights by the optimizer and the scores by their own rule; ends in `project`.
 
         Args:
             gradients: one for each of `trainable_variables`, in their order.
+            score_gradient: that of `scores`; None leaves them where they are.
             optimizer: None for the one given to `compile`.
 
         Returns:
@@ -341,29 +163,37 @@ class PrunedModel(keras.Model):
                 optimizer.build(self.trainable_variables)
         replicated = tf.distribute.get_strategy().num_replicas_in_sync > 1
         update = self._fused_update if self._fuses() and not replicated else self._update
-        return update(list(gradients), optimizer)
+        return update(list(gradients), score_gradient, optimizer)
 
-    def _update(self, gradients, optimizer):
-        pairs = []
-        for gradient, variable in zip(gradients, self.trainable_variables, strict=True):
-            if gradient is None:
-                continue
-            if variable is self.scores and self.score_clip is not None:
-                # Cold masks have heavy-tailed gradients, and one draw would undo many.
-                limit = optimizer.scale_loss(tf.constant(self.score_clip))
-                gradient = tf.clip_by_value(gradient, -limit, limit)
-            pairs.append((gradient, variable))
-        previous = tf.identity(tf.convert_to_tensor(self.scores))
-        optimizer.apply(*zip(*pairs, strict=True))
-        moved = tf.convert_to_tensor(self.scores) - previous
-        return self.project(previous + self.score_learning_rate * moved, previous)
+    def _update(self, gradients, score_gradient, optimizer):
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        known = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+        if known:
+            optimizer.apply(*zip(*known, strict=True))
+        if score_gradient is None or self.method != "learned":
+            return self.project()
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            score_gradient = context.all_reduce(tf.distribute.ReduceOp.SUM, score_gradient)
+        scores = tf.convert_to_tensor(self.scores)
+        direction, momentum, scale = score_step(
+            score_gradient / optimizer.scale_loss(tf.ones([])),
+            scores,
+            tf.convert_to_tensor(self._momentum),
+            tf.convert_to_tensor(self._scale),
+            tf.convert_to_tensor(self.step),
+            self.budget.segments,
+        )
+        self._momentum.assign(momentum)
+        self._scale.assign(scale)
+        rate = self.score_learning_rate * 0.5 * (1.0 + tf.cos(math.pi * self.progress()))
+        return self.project(scores - rate * direction)
 
-    def project(self, scores: Any = None, previous: Any = None) -> dict[str, tf.Tensor]:
+    def project(self, scores: Any = None) -> dict[str, tf.Tensor]:
         """Ends a step: counts it, and brings the scores back within the budget.
 
         Args:
-            scores: what to project; None for the current `scores`.
-            previous: what a fixed mask stays at; None for the current `scores`.
+            scores: what to project; None for the current `scores`. A fixed mask stays.
 
         Returns:
             logs: dict of float32 scalars: `density` (`sum s / n`), `temperature`, and `settled`,
@@ -371,7 +201,6 @@ class PrunedModel(keras.Model):
         """
         current = tf.convert_to_tensor(self.scores)
         scores = current if scores is None else scores
-        previous = current if previous is None else previous
         multiplier = tf.convert_to_tensor(self._multiplier)
         temperature = self.temperature
         step = tf.convert_to_tensor(self.step) + 1
@@ -387,14 +216,14 @@ class PrunedModel(keras.Model):
         def rank():
             every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, 1)
             due = tf.equal(step % every, 0)
-            return tf.cond(due, lambda: self._best(pruned), lambda: previous), multiplier
+            return tf.cond(due, lambda: self._best(pruned), lambda: current), multiplier
 
         s, multiplier = tf.cond(
             settled,
-            lambda: (previous, multiplier),
+            lambda: (current, multiplier),
             lambda: tf.cond(
                 over,
-                lambda: (self._best(1.0, previous), multiplier),
+                lambda: (self._best(1.0), multiplier),
                 learn if self.method == "learned" else rank,
             ),
         )
@@ -404,15 +233,6 @@ class PrunedModel(keras.Model):
         self.step.assign(step)
         at_end = tf.reduce_mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
         return {"density": self.density, "temperature": temperature, "settled": at_end}
-
-    def _best(self, pruned: Any, scores: Any = None) -> tf.Tensor:
-        """The mask of the best groups, by score or by what a baseline ranks them by."""
-        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
-        if self.method != "learned":
-            ranks = priorities(self.method, weights, self.grids, self.seed)
-            return self.budget.top(ranks, pruned)
-        scores = tf.convert_to_tensor(self.scores) if scores is None else scores
-        return self.budget.top(scores, pruned, ties=magnitudes(weights, self.grids))
 
     # Finish.
 
@@ -432,7 +252,7 @@ class PrunedModel(keras.Model):
 
     def save(self, filepath, overwrite=True, **kwargs):
         """As `keras.Model.save`, but a file appears whole or not at all."""
-        with _whole_file(filepath, ".keras", overwrite) as path:
+        with whole_file(filepath, ".keras", overwrite) as path:
             super().save(path, overwrite=overwrite, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, **kwargs):
@@ -442,7 +262,7 @@ class PrunedModel(keras.Model):
         writes one still has the one before.
         """
         suffix = ".weights.h5" if not kwargs else ""
-        with _whole_file(filepath, suffix, overwrite) as path:
+        with whole_file(filepath, suffix, overwrite) as path:
             super().save_weights(path, overwrite=overwrite, **kwargs)
 
     def get_config(self):
@@ -461,10 +281,10 @@ class PrunedModel(keras.Model):
             "block": block,
             "num_samples": self.num_samples,
             "hard": self.hard,
+            "score_gradient": self.score_gradient,
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "score_learning_rate": self.score_learning_rate,
-            "score_clip": self.score_clip,
-            "total_steps": self._explicit_total,
+            "total_steps": self.explicit_total,
             "seed": self.seed,
             "target_indices": [indices[id(target.variable)] for target in self.targets],
             "left": dict(self.left),
@@ -481,42 +301,3 @@ class PrunedModel(keras.Model):
         pruned = cls(**config)
         pruned.left = left
         return pruned
-
-
-@contextlib.contextmanager
-def _whole_file(filepath: Any, suffix: str, overwrite: bool) -> Iterator[Any]:
-    """Yields a temporary name next to a local file and renames it at the end.
-
-    Other files (remote, in shards, of other formats) and those not to be overwritten are left to
-    Keras.
-    """
-    name = os.fspath(filepath)
-    if not suffix or not name.endswith(suffix) or "://" in name or not overwrite:
-        yield filepath
-        return
-    temporary = f"{name.removesuffix(suffix)}.{os.getpid()}.part{suffix}"
-    try:
-        yield temporary
-        os.replace(temporary, name)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-
-
-class _ScheduleLength(keras.callbacks.Callback):
-    """Gives the pruned model the number of steps that `fit` is about to run."""
-
-    def on_train_begin(self, logs=None):
-        if self.model._explicit_total is not None:
-            return
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        if not steps or not epochs:
-            raise ValueError(
-                _validation.describe(
-                    "The length of the schedule is unknown.",
-                    expected="a data set that says how many steps an epoch has",
-                    received={"steps": steps, "epochs": epochs},
-                    fix="pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`",
-                )
-            )
-        self.model.total_steps.assign(steps * epochs)

@@ -90,3 +90,22 @@ class PruningSchedule:
     def from_config(cls, config: dict[str, float]) -> "PruningSchedule":
         """Makes a schedule from what `get_config` returned."""
         return cls(**config)
+
+
+class ScheduleLength(keras.callbacks.Callback):
+    """Gives the pruned model the number of steps that `fit` is about to run."""
+
+    def on_train_begin(self, logs=None):
+        if self.model.explicit_total is not None:
+            return
+        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        if not steps or not epochs:
+            raise ValueError(
+                _validation.describe(
+                    "The length of the schedule is unknown.",
+                    expected="a data set that says how many steps an epoch has",
+                    received={"steps": steps, "epochs": epochs},
+                    fix="pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`",
+                )
+            )
+        self.model.total_steps.assign(steps * epochs)

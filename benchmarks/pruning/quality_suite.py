@@ -15,6 +15,7 @@ import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
 from pruning.learning_rates import ADAPTIVE_LEARNING_RATE
+from pruning.pruned_model import SCORE_LEARNING_RATE
 from pruning.schedules import PruningSchedule
 
 
@@ -47,7 +48,7 @@ EPOCHS, BATCH_SIZE, SEEDS = 10, 128, (0, 1, 2)
 # Peak rates of Adam; None is what `prune` gives an optimizer named by a string.
 RATES: dict[str, tuple[float | None, ...]] = {
     "learned": (None,),
-    "magnitude": (1.5e-3, 3e-3, 6e-3),
+    "magnitude": (3e-3, 6e-3, 1.2e-2),
 }
 
 
@@ -97,7 +98,11 @@ def accuracy(
 
 def defaults() -> dict[str, float]:
     """The settings under which results hold: a result of other ones is measured again."""
-    return {**PruningSchedule().get_config(), "learning_rate": ADAPTIVE_LEARNING_RATE}
+    return {
+        **PruningSchedule().get_config(),
+        "learning_rate": ADAPTIVE_LEARNING_RATE,
+        "score_learning_rate": SCORE_LEARNING_RATE,
+    }
 
 
 def run(

@@ -46,7 +46,12 @@ def assert_continues_alike(first, second):
 def test_keras_file_of_a_half_pruned_model(tmp_path):
     schedule = PruningSchedule(final_temperature=0.1, settle=0.9)
     pruned = half_pruned(
-        k=0.5, exclude="nothing", num_samples=2, block=(1, 2), schedule=schedule, score_clip=0.1
+        k=0.5,
+        exclude="nothing",
+        num_samples=2,
+        block=(1, 2),
+        schedule=schedule,
+        score_gradient="pathwise",
     )
     path = tmp_path / "half.keras"
     pruned.save(path)

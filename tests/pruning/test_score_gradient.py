@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning.masking import mask_weights, noisy_weights
+from pruning.masking import SCORE_GRADIENTS, mask_weights, noisy_weights
 from pruning.structures import Grid
 
 # A linear network with four weights on one example: loss = (sum_i m_i c_i - y)^2.
@@ -27,26 +27,36 @@ def enumerated_gradient(scores):
     return gradient
 
 
-def relaxed_gradient(scores, temperature):
-    """The same for relaxed masks: the loss needs E m and E m^2 alone, integrals over the noise."""
+def relaxed_moments(scores, temperature):
+    """E m and E m^2 of relaxed masks, integrals over the noise, shape (4, 2)."""
     # Logistic noise, on a grid fine enough for derivatives by central differences.
     noise = np.linspace(-40, 40, 400_001)
     density = 1 / (np.exp(noise / 2) + np.exp(-noise / 2)) ** 2 * (noise[1] - noise[0])
-
-    def moments(s):
+    rows = []
+    for s in scores:
         odds = np.clip((np.log(s / (1 - s)) + noise) / temperature, -500, 500)
         mask = 1 / (1 + np.exp(-odds))
-        return np.array([np.sum(mask * density), np.sum(mask**2 * density)])
+        rows.append([np.sum(mask * density), np.sum(mask**2 * density)])
+    return np.array(rows)
 
-    first, _ = np.transpose([moments(s) for s in scores])
+
+def relaxed_gradient(scores, temperature):
+    """The gradient of the expected loss for relaxed masks, which needs E m and E m^2 alone."""
+    first, _ = np.transpose(relaxed_moments(scores, temperature))
     step = 1e-4
-    slopes = [(moments(s + step) - moments(s - step)) / (2 * step) for s in scores]
-    d_first, d_second = np.transpose(slopes)
+    above, below = (relaxed_moments(scores + d, temperature) for d in (step, -step))
+    d_first, d_second = np.transpose((above - below) / (2 * step))
     others = first @ CONTRIBUTIONS - first * CONTRIBUTIONS
     return CONTRIBUTIONS**2 * d_second + 2 * CONTRIBUTIONS * d_first * (others - LABEL)
 
 
-def sampled_gradients(temperature, draws, seed):
+def straight_through_gradient(scores, temperature):
+    """The mean straight-through gradient, c_i times that of the squared error, in closed form."""
+    first, _ = np.transpose(relaxed_moments(scores, temperature))
+    return 2 * CONTRIBUTIONS * (first @ CONTRIBUTIONS - LABEL)
+
+
+def sampled_gradients(temperature, draws, seed, **arguments):
     """Gradients of many independent draws of the mask, shape (draws, 4)."""
     scores = tf.constant(np.tile(SCORES, draws), tf.float32)
     weights = [tf.constant(np.tile(CONTRIBUTIONS, (draws, 1)), tf.float32)]
@@ -60,6 +70,7 @@ def sampled_gradients(temperature, draws, seed):
             seed=tf.constant([seed, 1]),
             temperature=tf.constant(temperature),
             settled=tf.constant(False),
+            **arguments,
         )
         loss = tf.reduce_sum((tf.reduce_sum(masked, -1) - LABEL) ** 2)
     return tape.gradient(loss, scores).numpy().reshape(draws, 4).astype(np.float64)
@@ -68,7 +79,7 @@ def sampled_gradients(temperature, draws, seed):
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_sampled_gradient_is_that_of_the_relaxed_loss(temperature):
     draws = 200_000
-    samples = sampled_gradients(temperature, draws, seed=7)
+    samples = sampled_gradients(temperature, draws, seed=7, score_gradient="pathwise")
     error = samples.std(0) / np.sqrt(draws)
     z = (samples.mean(0) - relaxed_gradient(SCORES, temperature)) / error
     assert np.all(np.abs(z) < 5), z
@@ -85,8 +96,29 @@ def test_relaxed_loss_tends_to_the_sum_over_all_masks():
 
 
 @pytest.mark.parametrize("hard", [False, True])
+def test_straight_through_gradient_is_the_mean_slope_times_that_of_the_mask(hard):
+    draws, temperature = 200_000, 0.05
+    samples = sampled_gradients(temperature, draws, seed=8, hard=hard)
+    error = samples.std(0) / np.sqrt(draws)
+    if hard:  # exactly Bernoulli
+        expected = 2 * CONTRIBUTIONS * (SCORES @ CONTRIBUTIONS - LABEL)
+    else:
+        expected = straight_through_gradient(SCORES, temperature)
+    z = (samples.mean(0) - expected) / error
+    assert np.all(np.abs(z) < 5), z
+    # Its bias is the curvature in each mask alone, c_i^2 (1 - 2 s_i) with binary masks, and the
+    # noise at this temperature a fraction of the pathwise gradient's.
+    if hard:
+        bias = samples.mean(0) - enumerated_gradient(SCORES)
+        np.testing.assert_allclose(bias, CONTRIBUTIONS**2 * (2 * SCORES - 1), atol=5 * error.max())
+    pathwise = sampled_gradients(temperature, draws, seed=8, score_gradient="pathwise", hard=hard)
+    assert np.all(samples.std(0) < 0.5 * pathwise.std(0))
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("score_gradient", SCORE_GRADIENTS)
 @pytest.mark.parametrize("settled", [False, True])
-def test_fused_product_equals_mask_times_weight(hard, settled):
+def test_fused_product_equals_mask_times_weight(hard, score_gradient, settled):
     rng = np.random.default_rng(0)
     weights = [tf.constant(rng.normal(size=shape), tf.float32) for shape in [(5, 3), (4,)]]
     grids = [Grid((5, 3), (2, 3)), Grid((4,), (1,))]
@@ -104,6 +136,7 @@ def test_fused_product_equals_mask_times_weight(hard, settled):
                 temperature=tf.constant(0.5),
                 settled=tf.constant(settled),
                 hard=hard,
+                score_gradient=score_gradient,
                 jit_compile=jit_compile,
             )
         mask = [value / weight for value, weight in zip(masked, weights, strict=True)]
@@ -130,7 +163,9 @@ def test_fused_product_equals_mask_times_weight(hard, settled):
                     (upstream[1] * weights[1]).numpy(),
                 ]
             )
-            if not hard:
+            if score_gradient == "straight_through":
+                np.testing.assert_allclose(to_scores, to_mask, rtol=1e-5, atol=1e-6)
+            elif not hard:
                 m = np.concatenate([blocks[[0, 2, 4], 0], mask[1].numpy()])
                 s = scores.numpy()
                 slope = m * (1 - m) / (0.5 * s * (1 - s))
