@@ -55,6 +55,10 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+class OwnSeconds(float):
+    """What a function returns that measured itself, such as one that runs in another process."""
+
+
 def time_interleaved(
     functions: Mapping[Key, Callable[[], Any]],
     *,
@@ -64,8 +68,8 @@ def time_interleaved(
 ) -> dict[Key, list[float]]:
     """Seconds of each call, the functions taking turns within every repetition.
 
-    Each function must wait for its own result (end in `.numpy()`, say), or return the seconds it
-    measured itself as a float. The order rotates, so that none always runs in another's wake. On a
+    Each function must wait for its own result (end in `.numpy()`, say), or measure itself and
+    return `OwnSeconds`. The order rotates, so that none always runs in another's wake. On a
     machine that others use, `clock=time.process_time` counts this process's own work.
 
     >>> seconds = time_interleaved({"a": lambda: None, "b": lambda: None}, repetitions=3)
@@ -83,7 +87,7 @@ def time_interleaved(
             begin = clock()
             own = functions[name]()
             elapsed = clock() - begin
-            seconds[name].append(own if isinstance(own, float) else elapsed)
+            seconds[name].append(own if isinstance(own, OwnSeconds) else elapsed)
     return seconds
 
 

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks import common
+
 WORKER = pathlib.Path(__file__).with_name("peer_worker.py")
 
 
@@ -31,7 +33,7 @@ class Worker:
 
     def timer(
         self, peer: str, num_samples: int, shape: Any, temperature: float, clock: str
-    ) -> Callable[[], float]:
+    ) -> Callable[[], common.OwnSeconds]:
         """A function that runs one forward and backward pass and returns its seconds."""
         request = json.dumps(
             {
@@ -43,12 +45,12 @@ class Worker:
             }
         )
 
-        def run() -> float:
+        def run() -> common.OwnSeconds:
             if self._process.stdin is None:
                 raise RuntimeError("The peers' process has no standard input.")
             self._process.stdin.write(request + "\n")
             self._process.stdin.flush()
-            return self._read()["seconds"]
+            return common.OwnSeconds(self._read()["seconds"])
 
         return run
 

@@ -5,6 +5,7 @@ python -m benchmarks.pruning --quality --data_dir=$HOME/tensorflow_datasets
 """
 
 import json
+import time
 from typing import Any
 
 from absl import app, flags
@@ -25,6 +26,12 @@ flags.DEFINE_list("seeds", list(map(str, quality_suite.SEEDS)), "Of the quality 
 flags.DEFINE_list("methods", ["learned", "magnitude"], "Of the quality suite.")
 flags.DEFINE_integer("epochs", quality_suite.EPOCHS, "Of the quality suite.")
 flags.DEFINE_integer("threads", 0, "Intra-op threads of TensorFlow; 0: all cores.")
+flags.DEFINE_enum(
+    "clock",
+    "perf_counter",
+    ["perf_counter", "process_time"],
+    "Of the steps; process_time counts this process's own work, on a machine that others use.",
+)
 flags.DEFINE_string("output", str(common.RESULTS / "pruning.json"), "Where the results are kept.")
 
 
@@ -58,12 +65,12 @@ def main(argv):
 
     def save(suite: str, rows: Any) -> None:
         """Keeps the other suites' results, each beside where and when it was measured."""
-        measured = common.environment(threads=FLAGS.threads)
+        measured = common.environment(threads=FLAGS.threads, clock=FLAGS.clock)
         result[suite] = {"environment": measured, "results": rows}
         common.write_json(FLAGS.output, result)
 
     if "steps" in FLAGS.suites:
-        rows = step_suite.run()
+        rows = step_suite.run(clock=getattr(time, FLAGS.clock))
         save("steps", rows)
         flat = [
             {**row, **{f"{kind} ms": row[kind]["median_ms"] for kind in ("dense", "learned")}}

@@ -18,7 +18,8 @@ def test_functions_take_turns_in_rotating_order():
 
 def test_timings_are_those_of_the_clock_or_the_functions_own():
     ticks = iter([0.0, 2.0, 5.0, 6.0])
-    functions = {"ours": lambda: None, "theirs": lambda: 0.25}
+    # A result that happens to be a number is no timing.
+    functions = {"ours": lambda: 7.5, "theirs": lambda: common.OwnSeconds(0.25)}
     seconds = common.time_interleaved(functions, repetitions=1, warmup=0, clock=lambda: next(ticks))
     assert seconds == {"ours": [2.0], "theirs": [0.25]}
 
