@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pruning.relaxation import draw_mask, mask_slope
+from pruning.relaxation import mask_at, mask_noise, mask_slope
 from pruning.structures import Grid
 
 SCORE_GRADIENTS = ("straight_through", "pathwise")
@@ -66,7 +66,7 @@ def noisy_weights(
 
     @tf.custom_gradient
     def multiply(scores, seed, temperature, settled, *weights):
-        mask, masked = forward(scores, seed, temperature, settled, weights, grids, hard)
+        mask, masked, _ = forward(scores, seed, temperature, settled, weights, grids, hard)
 
         def gradient(*upstream):
             to_scores, to_weights = backward(
@@ -87,13 +87,14 @@ def _rounded(mask, hard):
 # gradient would need tensors of its branch that no output carries.
 def _forward(scores, seed, temperature, settled, weights, grids, hard):
     def draw():
-        # A score of 0 is out, without mask or gradient: the limit of both, as s tends to 0, at any
-        # temperature below 1. Otherwise an optimizer that scales gradients up, as Adam does, would
-        # bring the discarded weights back at random.
-        return tf.where(scores > 0.0, draw_mask(scores, seed, temperature), 0.0)
+        noise = mask_noise(scores, seed, temperature)
+        # A score of 0 is out: the limit of its mask as s tends to 0, at any temperature below 1.
+        return tf.where(scores > 0.0, mask_at(scores, noise, temperature), 0.0), noise
 
-    mask = tf.cond(settled, lambda: scores, draw)
-    return mask, mask_weights(_rounded(mask, hard), weights, grids)
+    mask, noise = tf.cond(settled, lambda: (scores, scores), draw)
+    # The noise is returned because a compiler would otherwise fuse its generator into what uses
+    # it, and run it more than once.
+    return mask, mask_weights(_rounded(mask, hard), weights, grids), noise
 
 
 def _backward(upstream, mask, scores, temperature, settled, weights, grids, hard, score_gradient):

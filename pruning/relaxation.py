@@ -82,8 +82,17 @@ def _held(keep_probability, dtype):
 
 def draw_mask(keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
     """The relaxed mask, without a gradient of its own, in the dtype of `temperature`."""
+    return mask_at(keep_probability, mask_noise(keep_probability, seed, temperature), temperature)
+
+
+def mask_noise(keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """The uniform noise of a relaxed mask, shape of `keep_probability`."""
+    return _random.uniform(tf.shape(keep_probability), seed, temperature.dtype)
+
+
+def mask_at(keep_probability: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """The relaxed mask of given uniform noise."""
     s = _held(keep_probability, temperature.dtype)
-    noise = _random.uniform(tf.shape(s), seed, s.dtype)
     # logit(s) + logit(noise) as one logarithm; the ratio stays within 1e-14 and 1e14.
     log_odds = tf.math.log((s * noise) / ((1.0 - s) * (1.0 - noise)))
     # exp overflows to infinity far on the left, where 1 / infinity = 0 is right.
