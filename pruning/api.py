@@ -42,7 +42,7 @@ def prune(
     loss over Bernoulli masks, and less so the lower the temperature.
 
     The result is a Keras model: compile it, fit it, save it, and `finalize()` it into a plain one.
-    With an optimizer given by name, such as `"adam"`, the learning rate is ours: 6e-3 for the Adam
+    With an optimizer given by name, such as `"adam"`, the learning rate is ours: 3e-3 for the Adam
     family, with cosine decay. Your own optimizer instance is used as it is.
 
     Args:

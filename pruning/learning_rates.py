@@ -9,7 +9,7 @@ import tensorflow as tf
 # Optimizers whose step does not depend on the scale of the gradient; the others keep the learning
 # rate that Keras gives them.
 ADAPTIVE = ("adam", "adamw", "nadam", "adamax")
-ADAPTIVE_LEARNING_RATE = 6e-3
+ADAPTIVE_LEARNING_RATE = 3e-3
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")

@@ -81,7 +81,7 @@ class PrunedModel(MaskedModel):
     def compile(self, optimizer="adam", *args, **kwargs):
         """As `keras.Model.compile`; an optimizer given by name alone gets our learning rate.
 
-        For the Adam family that is 6e-3, for the others Keras's own, both with cosine decay over
+        For the Adam family that is 3e-3, for the others Keras's own, both with cosine decay over
         the schedule. An optimizer instance is left as it is.
         """
         if isinstance(optimizer, str):

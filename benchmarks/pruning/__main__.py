@@ -24,6 +24,9 @@ flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's
 flags.DEFINE_list("cases", [], "Of the quality suite, such as lenet300/0.01; none: all.")
 flags.DEFINE_list("seeds", list(map(str, quality_suite.SEEDS)), "Of the quality suite.")
 flags.DEFINE_list("methods", ["learned", "magnitude"], "Of the quality suite.")
+flags.DEFINE_list(
+    "rates", list(map(str, quality_suite.RATES)), "Peak rates of Adam for magnitude pruning."
+)
 flags.DEFINE_integer("epochs", quality_suite.EPOCHS, "Of the quality suite.")
 flags.DEFINE_integer("threads", 0, "Intra-op threads of TensorFlow; 0: all cores.")
 flags.DEFINE_enum(
@@ -97,6 +100,7 @@ def main(argv):
             names=tuple(FLAGS.cases),
             seeds=tuple(map(int, FLAGS.seeds)),
             methods=tuple(FLAGS.methods),
+            rates=tuple(map(float, FLAGS.rates)),
             epochs=FLAGS.epochs,
             done=done,
             save=lambda rows: save("quality", rows),

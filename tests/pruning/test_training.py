@@ -235,7 +235,7 @@ def test_optimizers_by_name_and_by_instance():
     pruned.compile("adam", "mse")
     schedule = pruned.optimizer._learning_rate
     assert isinstance(schedule, CosineToEnd)
-    assert [float(schedule(step)) for step in (0, 100)] == pytest.approx([6e-3, 6e-5], rel=1e-4)
+    assert [float(schedule(step)) for step in (0, 100)] == pytest.approx([3e-3, 3e-5], rel=1e-4)
     pruned.compile("sgd", "mse")
     assert float(pruned.optimizer._learning_rate(0)) == pytest.approx(0.01)
     own = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 10))
