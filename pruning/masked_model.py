@@ -12,6 +12,7 @@ from pruning.magnitude import METHODS, magnitudes, priorities
 from pruning.masking import SCORE_GRADIENTS, mask_weights, noisy_weights
 from pruning.schedules import PruningSchedule
 from pruning.structures import Grid, Structure
+from pruning.sums import mean
 from pruning.targets import Filter, candidates, select
 from tfgumbel import _random, _validation
 
@@ -128,7 +129,7 @@ class MaskedModel(keras.Model):
         sizes = self.budget.sizes
         scores = tf.convert_to_tensor(self.scores)
         if sizes.min() == sizes.max():
-            return tf.reduce_mean(scores)
+            return mean(scores)
         return tf.tensordot(scores, tf.constant(sizes / sizes.sum(), tf.float32), 1)
 
     # Masks.

@@ -17,6 +17,7 @@ from pruning.masked_model import MaskedModel
 from pruning.report import SparsityReport, sparsity_report
 from pruning.schedules import ScheduleLength
 from pruning.score_optimizer import score_step
+from pruning.sums import mean
 from tfgumbel import _validation
 
 # Of a score of typical gradient, at the start.
@@ -231,7 +232,7 @@ class PrunedModel(MaskedModel):
         self._multiplier.assign(multiplier)
         self.settled.assign(tf.cast(tf.logical_or(over, settled), tf.int64))
         self.step.assign(step)
-        at_end = tf.reduce_mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
+        at_end = mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
         return {"density": self.density, "temperature": temperature, "settled": at_end}
 
     # Finish.

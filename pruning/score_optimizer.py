@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from pruning.sums import total
+
 MOMENTUM, SCALE_DECAY = 0.9, 0.999
 # The largest gradient of a score, in multiples of their mean absolute gradient: one draw of a
 # mask near 0 would otherwise undo many.
@@ -52,11 +54,11 @@ def score_step(
     alive = tf.cast(scores > 0.0, gradient.dtype)
     clipped, squares = [], []
     for g, a in zip(tf.split(gradient, segments), tf.split(alive, segments), strict=True):
-        count = tf.maximum(_sum(a), 1.0)
-        limit = CLIP * _sum(tf.abs(g) * a) / count
+        count = tf.maximum(total(a), 1.0)
+        limit = CLIP * total(tf.abs(g) * a) / count
         g = tf.clip_by_value(g, -limit, limit)
         clipped.append(g)
-        squares.append(_sum(g * g * a) / count)
+        squares.append(total(g * g * a) / count)
     momentum = MOMENTUM * momentum + (1.0 - MOMENTUM) * tf.concat(clipped, 0)
     scale = SCALE_DECAY * scale + (1.0 - SCALE_DECAY) * tf.stack(squares)
     steps = tf.cast(step, tf.float32) + 1.0
@@ -66,10 +68,3 @@ def score_step(
         for m, r in zip(tf.split(momentum, segments), tf.unstack(root), strict=True)
     ]
     return tf.concat(parts, 0), momentum, scale
-
-
-def _sum(x: tf.Tensor) -> tf.Tensor:
-    """The sum of a vector, 256 runs of 16 side by side: a compiler vectorises no other order."""
-    whole = x.shape[0] // 4096 * 4096
-    runs = tf.reduce_sum(tf.reshape(x[:whole], [-1, 16, 256]), 1)
-    return tf.reduce_sum(runs) + tf.reduce_sum(x[whole:])

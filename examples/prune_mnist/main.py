@@ -1,7 +1,7 @@
 """Prune an image classifier to an exact budget; flags only, the work is in train.py.
 
 Without flags it is a demonstration on scikit-learn's digits: dense, pruned by magnitude, and with
-learned masks at 5% of the weights; then the report, the pictures, and the exported file.
+learned masks at 2% of the weights; then the report, the pictures, and the exported file.
 
     python -m examples.prune_mnist.main
     python -m examples.prune_mnist.main --dataset=mnist --data_dir=$HOME/tensorflow_datasets \

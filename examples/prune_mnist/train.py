@@ -40,7 +40,7 @@ class Settings:
     dataset: str = "digits"
     data_dir: str | None = None
     model: str = "lenet300"
-    k: float | int = 0.05
+    k: float | int = 0.02
     structure: str = "unstructured"
     scope: str = "global"
     epochs: int = 60
