@@ -70,24 +70,18 @@ def test_keras_file_of_a_half_pruned_model(tmp_path):
         {"k": 9, "method": "magnitude"},
         {"scope": {"first/kernel": 0.5, "second/kernel": 3}},
         {"structure": "2:4", "targets": "first/kernel"},
+        {"k": 0.5, "structure": "filter", "hard": True},
     ],
     ids=str,
 )
-def test_config_round_trip(arguments):
-    pruned = tfgumbel.prune(
-        keras.Sequential(
-            [
-                keras.Input((6,)),
-                keras.layers.Dense(8, name="first"),
-                keras.layers.Dense(2, name="second"),
-            ]
-        ),
-        **arguments,
-    )
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(pruned))
-    assert copy.budget.k == pruned.budget.k and copy.method == pruned.method
-    assert [t.name for t in copy.targets] == [t.name for t in pruned.targets]
-    assert copy.left == pruned.left and copy.seed == pruned.seed
+def test_keras_files_of_other_budgets(arguments, tmp_path):
+    pruned = half_pruned(**arguments)
+    pruned.save(tmp_path / "half.keras")
+    loaded = keras.models.load_model(tmp_path / "half.keras")
+    assert loaded.budget.k == pruned.budget.k and loaded.method == pruned.method
+    assert [t.name for t in loaded.targets] == [t.name for t in pruned.targets]
+    assert loaded.left == pruned.left and loaded.seed == pruned.seed
+    assert_continues_alike(pruned, loaded)
 
 
 def test_weights_file(tmp_path):
