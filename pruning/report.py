@@ -17,8 +17,8 @@ from pruning.export import litert_bytes
 from pruning.targets import Filter, Target, candidates, iterate_layers, select
 
 # Above this share of weights kept, XNNPACK ran unstructured zeros no faster than dense weights: an
-# MLP 1024-2048-2048-16 gained nothing at 10% and 5%, and 4.5x and 9x at 2% and 1%. With zeros in
-# blocks of 1 x 4 inputs it gained 3.5x and 7.7x at 10% and 5%. `benchmarks.pruning` repeats it.
+# MLP 1024-2048-2048-16 gained nothing at 10% and 5%, and 4.0x and 6.9x at 2% and 1%. With zeros in
+# blocks of 1 x 4 inputs it gained 3.6x and 5.9x at 10% and 5% (`benchmarks.pruning`).
 UNSTRUCTURED_LIMIT = 0.03
 BLOCK_LIMIT = 0.15
 BLOCK = 4
