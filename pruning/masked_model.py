@@ -25,27 +25,28 @@ FUSE_FROM = 1 << 14
 class MaskedModel(keras.Model):
     """What a pruned model computes; `PrunedModel` adds how it learns, ends and is saved.
 
-    Arguments and attributes are those of `PrunedModel`. The masks depend on the scores, and on
+    Arguments and attributes are those of `PrunedModel`, or of a file, which names the weights by
+    `target_indices`; the defaults are `prune`'s. The masks depend on the scores, and on
     three counters that training moves: `step`, `total_steps` and `settled`.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        k: Any = None,
+        k: Any,
         *,
-        method: str = "learned",
-        scope: Any = "global",
-        structure: Any = "unstructured",
-        block: Any = None,
+        method: str,
+        scope: Any,
+        structure: Any,
+        block: Any,
+        num_samples: int,
+        hard: bool,
+        score_gradient: str,
+        schedule: PruningSchedule | None,
+        total_steps: int | None,
+        seed: int | None,
         targets: Filter | None = None,
         exclude: Filter | None = None,
-        num_samples: int = 1,
-        hard: bool = False,
-        score_gradient: str = "straight_through",
-        schedule: PruningSchedule | None = None,
-        total_steps: int | None = None,
-        seed: int | None = None,
         target_indices: Sequence[int] | None = None,
         **kwargs: Any,
     ):
@@ -89,24 +90,27 @@ class MaskedModel(keras.Model):
     def _vector(
         self, name: str, length: int, value: float = 0.0, trainable: bool = False
     ) -> keras.Variable:
-        return self.add_weight(
-            shape=(length,),
-            initializer=keras.initializers.Constant(value),
-            dtype="float32",
-            trainable=trainable,
-            autocast=False,
-            aggregation="mean",
-            name=name,
-        )
+        return self._state(name, (length,), value, "float32", "mean", trainable)
 
     def _counter(self, name: str, value: int) -> keras.Variable:
+        return self._state(name, (), value, "int64", "only_first_replica", False)
+
+    def _state(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        value: float,
+        dtype: str,
+        aggregation: str,
+        trainable: bool,
+    ) -> keras.Variable:
         return self.add_weight(
-            shape=(),
+            shape=shape,
             initializer=keras.initializers.Constant(value),
-            dtype="int64",
-            trainable=False,
+            dtype=dtype,
+            trainable=trainable,
             autocast=False,
-            aggregation="only_first_replica",
+            aggregation=aggregation,
             name=name,
         )
 

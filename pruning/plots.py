@@ -1,12 +1,13 @@
 """Pictures of a sparse model: densities, masks, and the scores while they were learned."""
 
 import math
-import os
 import pathlib
 from typing import Any
 
 import keras
 import numpy as np
+
+from pruning.files import whole_file
 
 INK, MUTED, ACCENT = "#222222", "#8a8f98", "#2563a8"
 BINS = 25
@@ -148,6 +149,5 @@ def _plain(ax: Any) -> None:
 
 def _save(figure: Any, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    figure.savefig(temporary, dpi=150)
-    os.replace(temporary, path)
+    with whole_file(path, path.suffix) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pruning.sums import BLOCK, runs
 from tfgumbel import _validation
 
 METHODS = ("newton", "bisection")
@@ -29,7 +30,6 @@ _TOO_LITTLE, _TOO_MUCH = 1.0 - 7e-7, 1.0 + 1e-7
 # The search aims at the budget, and for vectors of this size between the two: few entries give the
 # exact answer, many would take a pass more to confirm what is right already.
 _LARGE, _LARGE_AIM = 1_000_000, 1.0 - 3e-7
-_RUN, _BLOCK = 16, 4096  # entries added in single precision, and entries added side by side
 _NEWTON_STEPS = 10  # from here on every second step bisects, whatever the function looks like
 _MAX_STEPS = 250
 
@@ -226,7 +226,7 @@ def _clipped(z, weights, multiplier):
 def _used(z, weights, multiplier):
     """The budget used at `multiplier`, and minus its slope to the right: float64 scalars."""
     # Slices come first: a compiler fuses them into the loop, but would store what follows.
-    whole = 0 if z.dtype == tf.float64 else tf.size(z) // _BLOCK * _BLOCK
+    whole = 0 if z.dtype == tf.float64 else tf.size(z) // BLOCK * BLOCK
     value = slope = tf.zeros((), tf.float64)
     for part in (slice(None, whole), slice(whole, None)):
         some = None if weights is None else weights[part]
@@ -236,10 +236,9 @@ def _used(z, weights, multiplier):
         if some is not None:
             s, active = s * some, active * some**2
         if part.stop is not None and z.dtype != tf.float64:
-            # Runs of 16 are added in single precision, 256 runs side by side, the rest in double.
-            # One complex sum reads z once where two real ones would read it twice.
-            runs = tf.reshape(tf.complex(s, active), [-1, _RUN, _BLOCK // _RUN])
-            sums = tf.cast(tf.reduce_sum(runs, axis=1), tf.complex128)
+            # Runs are added in single precision, the rest in double. One complex sum reads z once
+            # where two real ones would read it twice.
+            sums = tf.cast(runs(tf.complex(s, active)), tf.complex128)
         else:
             sums = tf.complex(tf.cast(s, tf.float64), tf.cast(active, tf.float64))
         total = tf.reduce_sum(sums)

@@ -53,9 +53,9 @@ class PrunedModel(MaskedModel):
     def __init__(
         self,
         model: keras.Model,
-        k: Any = None,
+        k: Any,
         *,
-        score_learning_rate: float = SCORE_LEARNING_RATE,
+        score_learning_rate: float,
         **kwargs: Any,
     ):
         super().__init__(model, k, **kwargs)

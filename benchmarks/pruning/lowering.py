@@ -17,9 +17,12 @@ import tensorflow as tf
 from absl import app, flags
 
 from examples.prune_mnist import models
+from pruning.masked_model import INITIAL_SCORE
 from pruning.masking import noisy_weights
 from pruning.projection import project_onto_budget
+from pruning.pruned_model import SCORE_LEARNING_RATE
 from pruning.relaxation import relaxed_mask
+from pruning.score_optimizer import score_step
 from pruning.structures import Grid, Structure
 from pruning.targets import select
 
@@ -49,12 +52,12 @@ def mask_and_projection(entries: int) -> tuple[Callable[..., Any], list[Any], in
         return s, multiplier, index + 1
 
     upstream = np.random.default_rng(0).normal(size=entries).astype(np.float32)
-    s = np.full(entries, 1.0 - 1e-4, np.float32)
+    s = np.full(entries, INITIAL_SCORE, np.float32)
     return step, [s, np.float64(0.0), np.int32(0), upstream], 3
 
 
 def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
-    """A whole training step of LeNet-5 with learned masks: Adam on weights and scores."""
+    """A whole training step of LeNet-5 with learned masks: Adam on the weights."""
     model = models.build("lenet5", (28, 28, 1))
     targets, _ = select(model, None, None)
     structure = Structure.parse("unstructured", None)
@@ -66,18 +69,17 @@ def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
     entries = sum(grid.num_groups for grid in grids)
     k = tf.constant(DENSITY * entries, tf.float64)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    weights = [variable.numpy() for variable in model.trainable_variables]
-    start = [*weights, np.full(entries, 1.0 - 1e-4, np.float32)]
+    start = [variable.numpy() for variable in model.trainable_variables]
     count = len(start)
 
     def step(*arguments):
         values, first, second = (arguments[i * count : (i + 1) * count] for i in range(3))
-        multiplier, index, x, y = arguments[3 * count :]
+        scores, momentum, common, multiplier, index, x, y = arguments[3 * count :]
         with tf.GradientTape() as tape:
-            tape.watch(values)
-            used = list(values[:-1])
+            tape.watch((values, scores))
+            used = list(values)
             noisy = noisy_weights(
-                values[-1],
+                scores,
                 [used[i] for i in masked],
                 grids,
                 seed=tf.stack([1, index]),
@@ -88,7 +90,7 @@ def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
                 used[i] = weight
             outputs, _ = model.stateless_call(used, model.non_trainable_variables, x, training=True)
             loss = loss_of(y, outputs)
-        gradients = tape.gradient(loss, values)
+        gradients, to_scores = tape.gradient(loss, (values, scores))
         time = tf.cast(index + 1, tf.float32)
         scale = LEARNING_RATE * tf.sqrt(1.0 - 0.999**time) / (1.0 - 0.9**time)
         first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
@@ -97,17 +99,25 @@ def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
             w - scale * m / (tf.sqrt(v) + 1e-7)
             for w, m, v in zip(values, first, second, strict=True)
         ]
-        values[-1], multiplier = project_onto_budget(
-            values[-1], k, initial_multiplier=multiplier, return_multiplier=True
+        direction, momentum, common = score_step(
+            to_scores, scores, momentum, common, index, (entries,)
         )
-        return *values, *first, *second, multiplier, index + 1, loss
+        scores, multiplier = project_onto_budget(
+            scores - SCORE_LEARNING_RATE * direction,
+            k,
+            initial_multiplier=multiplier,
+            return_multiplier=True,
+        )
+        carried = scores, momentum, common, multiplier, index + 1
+        return *values, *first, *second, *carried, loss
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size, 28, 28, 1)).astype(np.float32)
     y = rng.integers(0, 10, batch_size).astype(np.int32)
     zeros = [np.zeros_like(value) for value in start]
-    arguments = [*start, *zeros, *zeros, np.float64(0.0), np.int32(0), x, y]
-    return step, arguments, 3 * count + 2
+    scores = np.full(entries, INITIAL_SCORE, np.float32)
+    state = [scores, np.zeros_like(scores), np.zeros(1, np.float32), np.float64(0.0), np.int32(0)]
+    return step, [*start, *zeros, *zeros, *state, x, y], 3 * count + len(state)
 
 
 def lower(

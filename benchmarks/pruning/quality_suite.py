@@ -132,10 +132,10 @@ def run(
     results = [result for result in done or [] if result["defaults"] == defaults()]
     finished = {_key(result) for result in results}
     data = data_sets.load("mnist", data_dir)
+    tried: dict[str, tuple[float | None, ...]] = {"learned": (None,), "magnitude": rates}
     for case in SUITE:
         if names and f"{case.model}/{case.k:g}" not in names:
             continue
-        tried: dict[str, tuple[float | None, ...]] = {"learned": (None,), "magnitude": rates}
         runs = [(seed, m, rate) for seed in seeds for m in methods for rate in tried[m]]
         for seed, method, rate in runs:
             wanted = {**dataclasses.asdict(case), "method": method, "rate": rate, "seed": seed}

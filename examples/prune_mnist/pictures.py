@@ -1,11 +1,11 @@
 """Which pixels a pruned network still looks at."""
 
 import math
-import os
 import pathlib
 
 import numpy as np
 
+from pruning.files import whole_file
 from pruning.report import SparsityReport
 
 
@@ -34,7 +34,6 @@ def draw_inputs(report: SparsityReport, image_shape: tuple[int, ...], path: path
     ax.set_yticks([])
     figure.colorbar(image, ax=ax)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, dpi=150, format="png")
-    os.replace(partial, path)
+    with whole_file(path, path.suffix) as partial:
+        figure.savefig(partial, dpi=150, format="png")
     return bool(np.any(counts))

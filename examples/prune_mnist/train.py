@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import time
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
+from pruning.files import whole_file
 from pruning.plots import ScoreHistory
 from tfgumbel import _validation
 
@@ -157,8 +157,7 @@ def _read(folder: pathlib.Path, settings: Settings) -> dict[str, Any] | None:
 def _write(folder: pathlib.Path, model: keras.Model, numbers: dict[str, Any]) -> None:
     """Writes the model, then its numbers: a run counts as finished when both are there."""
     (folder / "result.json").unlink(missing_ok=True)
-    model.save(folder / ".partial.keras")
-    os.replace(folder / ".partial.keras", folder / "model.keras")
-    partial = folder / ".result.partial"
-    partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "result.json")
+    with whole_file(folder / "model.keras", ".keras") as partial:
+        model.save(partial)
+    with whole_file(folder / "result.json", ".json") as partial:
+        pathlib.Path(partial).write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
