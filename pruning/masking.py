@@ -66,7 +66,9 @@ def noisy_weights(
 
     @tf.custom_gradient
     def multiply(scores, seed, temperature, settled, *weights):
-        mask, masked, _ = forward(scores, seed, temperature, settled, weights, grids, hard)
+        mask, masked, _ = forward(
+            scores, seed, temperature, settled, weights, grids, hard, jit_compile
+        )
 
         def gradient(*upstream):
             to_scores, to_weights = backward(
@@ -85,9 +87,9 @@ def _rounded(mask, hard):
 
 # The branches are inside the compiled functions: a gradient through tf.cond around a custom
 # gradient would need tensors of its branch that no output carries.
-def _forward(scores, seed, temperature, settled, weights, grids, hard):
+def _forward(scores, seed, temperature, settled, weights, grids, hard, jit_compile):
     def draw():
-        noise = mask_noise(scores, seed, temperature)
+        noise = mask_noise(scores, seed, temperature, jit_compile)
         # A score of 0 is out: the limit of its mask as s tends to 0, at any temperature below 1.
         return tf.where(scores > 0.0, mask_at(scores, noise, temperature), 0.0), noise
 

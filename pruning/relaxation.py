@@ -64,7 +64,7 @@ def relaxed_mask(
 
     @tf.custom_gradient
     def mask_of(keep_probability, seed, temperature):
-        mask = draw(keep_probability, seed, temperature)
+        mask = draw(keep_probability, seed, temperature, jit_compile)
 
         def gradient(upstream):
             return slope(upstream, mask, keep_probability, temperature), None, None
@@ -80,14 +80,23 @@ def _held(keep_probability, dtype):
     return tf.clip_by_value(tf.cast(keep_probability, dtype), MARGIN, 1.0 - MARGIN)
 
 
-def draw_mask(keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+def draw_mask(
+    keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, jit_compile: bool
+) -> tf.Tensor:
     """The relaxed mask, without a gradient of its own, in the dtype of `temperature`."""
-    return mask_at(keep_probability, mask_noise(keep_probability, seed, temperature), temperature)
+    noise = mask_noise(keep_probability, seed, temperature, jit_compile)
+    return mask_at(keep_probability, noise, temperature)
 
 
-def mask_noise(keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-    """The uniform noise of a relaxed mask, shape of `keep_probability`."""
-    return _random.uniform(tf.shape(keep_probability), seed, temperature.dtype)
+def mask_noise(
+    keep_probability: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, jit_compile: bool
+) -> tf.Tensor:
+    """The uniform noise of a relaxed mask, shape of `keep_probability`.
+
+    `jit_compile` says whether XLA compiles the caller, and may be given the faster generator.
+    """
+    algorithm = _random.COMPILED_ALGORITHM if jit_compile else _random.ALGORITHM
+    return _random.uniform(tf.shape(keep_probability), seed, temperature.dtype, algorithm)
 
 
 def mask_at(keep_probability: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
