@@ -21,7 +21,7 @@ class CosineToEnd(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         initial_learning_rate: rate at step 0.
-        total_steps: an int, or a variable; `with_length` puts a `PrunedModel`'s there.
+        total_steps: an int, or a variable, such as a `PrunedModel`'s.
 
     Example:
         >>> schedule = CosineToEnd(1.0, total_steps=10)
@@ -46,19 +46,18 @@ class CosineToEnd(keras.optimizers.schedules.LearningRateSchedule):
         return {"initial_learning_rate": self.initial_learning_rate}
 
 
-def own_optimizer(name: str) -> keras.optimizers.Optimizer:
+def own_optimizer(name: str, total_steps: keras.Variable) -> keras.optimizers.Optimizer:
     """The optimizer of that name at a learning rate chosen for pruning, decayed to the end."""
     optimizer = keras.optimizers.get(name)
     config = optimizer.get_config()
     rate = ADAPTIVE_LEARNING_RATE if name.lower() in ADAPTIVE else config["learning_rate"]
-    config["learning_rate"] = CosineToEnd(rate)
-    return type(optimizer)(**config)
+    return type(optimizer)(**{**config, "learning_rate": CosineToEnd(rate, total_steps)})
 
 
 def with_length(optimizer: Any, total_steps: keras.Variable) -> Any:
-    """An optimizer decayed by `CosineToEnd`, told where the length is kept; any other as it is.
+    """An optimizer read from a file; decayed by `CosineToEnd`, it is told where the length is kept.
 
-    A schedule read from a file has no length: it is a number of the model's, not of its own.
+    Such a schedule is saved without a length: that is a number of the model's, not of its own.
     """
     config = optimizer.get_config() if hasattr(optimizer, "get_config") else {}
     rate = config.get("learning_rate")

@@ -86,8 +86,7 @@ class PrunedModel(MaskedModel):
         the schedule. An optimizer instance is left as it is.
         """
         if isinstance(optimizer, str):
-            optimizer = own_optimizer(optimizer)
-        optimizer = with_length(optimizer, self.total_steps)
+            optimizer = own_optimizer(optimizer, self.total_steps)
         super().compile(optimizer, *args, **kwargs)
         arguments = inspect.signature(super().compile).bind(optimizer, *args, **kwargs).arguments
         # In a partial, where Keras does not look for metrics to track.
@@ -95,7 +94,8 @@ class PrunedModel(MaskedModel):
 
     def compile_from_config(self, config):
         """Compiles as before saving, and makes the optimizer's variables."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        arguments = keras.saving.deserialize_keras_object(config)
+        self.compile(with_length(arguments.pop("optimizer"), self.total_steps), **arguments)
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 

@@ -39,7 +39,7 @@ def two_in_two_out() -> keras.Model:
     hidden = keras.layers.Conv2D(8, 3, activation="relu")(image)
     hidden = keras.layers.Flatten()(hidden)
     hidden = keras.layers.Concatenate()([hidden, extra])
-    outputs = [keras.layers.Dense(7)(hidden), keras.layers.Dense(3)(hidden)]
+    outputs = [keras.layers.Dense(70)(hidden), keras.layers.Dense(3)(hidden)]
     return sparsify(keras.Model([image, extra], outputs))
 
 
@@ -79,6 +79,32 @@ def test_saved_model_takes_other_batch_sizes_and_needs_no_keras_objects(tmp_path
     x = np.random.default_rng(3).normal(size=(9, 64)).astype("float32")
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     np.testing.assert_allclose(loaded.serve(x), model(x, training=False), atol=1e-5)
+
+
+def test_saved_model_scatters_when_loaded_and_not_in_a_call(tmp_path):
+    model = mlp()
+    x = np.random.default_rng(3).normal(size=(9, 64)).astype("float32")
+    for _ in range(2):  # loaded twice at once, and each file under its own name
+        export_sparse(model, tmp_path / "saved", "saved_model", repetitions=1)
+        loaded = [tf.saved_model.load(str(tmp_path / "saved")) for _ in range(2)]
+        del loaded[0]
+        signature = loaded[0].signatures["serving_default"]
+        assert not [op for op in signature.graph.get_operations() if "Scatter" in op.type]
+        result = signature(input_0=tf.constant(x))["output_0"]
+        np.testing.assert_allclose(result, model(x, training=False), atol=1e-5)
+        model.layers[0].kernel.assign(2.0 * model.layers[0].kernel)
+
+
+def test_saved_model_runs_in_a_session_as_servers_run_it(tmp_path):
+    model = mlp()
+    x = np.random.default_rng(3).normal(size=(9, 64)).astype("float32")
+    export_sparse(model, tmp_path / "saved", "saved_model", repetitions=1)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path / "saved"))
+        signature = meta.signature_def["serving_default"]
+        inputs, outputs = signature.inputs["input_0"].name, signature.outputs["output_0"].name
+        result = session.run(outputs, {inputs: x})
+    np.testing.assert_allclose(result, model(x, training=False), atol=1e-5)
 
 
 def test_replaces_its_own_kind_but_no_other_folder(tmp_path):
