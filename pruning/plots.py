@@ -89,7 +89,8 @@ def _bars(ax: Any, report: Any) -> None:
     ax.axvline(100 * report.density, color=INK, linewidth=0.8, linestyle=":")
     for place, target in zip(places, report.targets, strict=True):
         text = f"{100 * target.density:.2f}%   {target.kept:,} of {target.size:,}"
-        end = (100 * target.density, place)
+        # Right of the dotted line too, which would cross it.
+        end = (100 * max(target.density, report.density), place)
         label = ax.annotate(text, end, (6, 0), textcoords="offset points", va="center", fontsize=8)
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     ax.set_yticks(places, names, fontsize=8)
