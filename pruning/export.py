@@ -145,21 +145,21 @@ def export_sparse(
         sparse, dense = folder / f"sparse{path.suffix}", folder / f"dense{path.suffix}"
         write(model, sparse, inputs, True)
         write(model, dense, inputs, False)
-        run, run_dense = load(model, sparse, inputs), load(model, dense, inputs)
-        expected = _flat(model(_structured(model, inputs), training=False))
-        error = _largest_difference(run(), expected)
-        if not error <= TOLERANCE * max(1.0, *(float(np.abs(y).max()) for y in expected)):
-            raise RuntimeError(
-                _validation.describe(
-                    f"The {format} file does not compute what the model does.",
-                    expected=f"outputs within {TOLERANCE} of their largest",
-                    received=f"a difference of {error}",
-                    fix="report the model; nothing was written",
+        with load(model, sparse, inputs) as run, load(model, dense, inputs) as run_dense:
+            expected = _flat(model(_structured(model, inputs), training=False))
+            error = _largest_difference(run(), expected)
+            if not error <= TOLERANCE * max(1.0, *(float(np.abs(y).max()) for y in expected)):
+                raise RuntimeError(
+                    _validation.describe(
+                        f"The {format} file does not compute what the model does.",
+                        expected=f"outputs within {TOLERANCE} of their largest",
+                        received=f"a difference of {error}",
+                        fix="report the model; nothing was written",
+                    )
                 )
-            )
-        latency = dense_latency = None
-        if format != "npz_csr":
-            latency, dense_latency = _time_in_turns(run, run_dense, repetitions)
+            latency = dense_latency = None
+            if format != "npz_csr":
+                latency, dense_latency = _time_in_turns(run, run_dense, repetitions)
         result = ExportResult(
             str(path), format, size_of(sparse), size_of(dense), error, latency, dense_latency
         )
@@ -212,14 +212,18 @@ def size_of(path: pathlib.Path) -> int:
     return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
 
 
-# Writing, loading: one pair a format. `load` returns a call that runs the file on the inputs.
+# Writing, loading: one pair a format. `load` gives a call that runs the file on the inputs, and
+# frees what it loaded at the end.
+
+Run = Callable[[], list[np.ndarray]]
 
 
 def _write_litert(model: Any, path: pathlib.Path, inputs: list[np.ndarray], sparse: bool) -> None:
     path.write_bytes(litert_bytes(model, sparse))
 
 
-def _load_litert(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Callable[[], Any]:
+@contextlib.contextmanager
+def _load_litert(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Iterator[Run]:
     with warnings.catch_warnings():
         # TensorFlow announces that this class will move to another package.
         warnings.simplefilter("ignore", UserWarning)
@@ -236,7 +240,7 @@ def _load_litert(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Ca
         interpreter.invoke()
         return [interpreter.get_tensor(slot["index"]) for slot in results]
 
-    return run
+    yield run
 
 
 class _Scattered(tf.saved_model.experimental.TrackableResource):
@@ -244,7 +248,7 @@ class _Scattered(tf.saved_model.experimental.TrackableResource):
 
     TensorFlow runs `_create_resource` and `_initialize` of such an object when it loads the file,
     after it has read the variables `parts`. The resource has a name of its own, by which every call
-    finds it; so it lasts as long as the process, unless `_WithSparseWeights.close` ends it.
+    finds it; so it lasts as long as the process, unless `_free` ends it.
     """
 
     def __init__(self, value: np.ndarray):
@@ -304,10 +308,11 @@ class _WithSparseWeights(tf.Module):
 
         self.serve = serve
 
-    def close(self) -> None:
-        """Frees the dense kernels of this process; files have none."""
-        for item in self._scattered:
-            tf.raw_ops.DestroyResourceOp(resource=item.resource_handle, ignore_lookup_error=True)
+
+def _free(module: Any) -> None:
+    """Frees the dense kernels of a `_WithSparseWeights`, made here or loaded from a file."""
+    for item in module._scattered:
+        tf.raw_ops.DestroyResourceOp(resource=item.resource_handle, ignore_lookup_error=True)
 
 
 def _write_saved_model(
@@ -327,20 +332,22 @@ def _write_saved_model(
     module.serve = serve
     signature = tf.function(flat, input_signature=specs, autograph=False)
     tf.saved_model.save(module, str(path), signatures=signature)
-    module.close()
+    _free(module)
 
 
-def _load_saved_model(
-    model: Any, path: pathlib.Path, inputs: list[np.ndarray]
-) -> Callable[[], Any]:
+@contextlib.contextmanager
+def _load_saved_model(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Iterator[Run]:
     module = tf.saved_model.load(str(path))
     tensors = [tf.constant(value) for value in inputs]
 
     def run() -> list[np.ndarray]:
         return _flat(module.serve(*tensors))
 
-    run.module = module  # type: ignore[attr-defined]  # its variables live as long as it does
-    return run
+    try:
+        yield run
+    finally:
+        # Nobody else has them: TensorFlow gives the resources of each load names of their own.
+        _free(module)
 
 
 def _write_npz(model: Any, path: pathlib.Path, inputs: list[np.ndarray], sparse: bool) -> None:
@@ -374,7 +381,8 @@ def _write_npz(model: Any, path: pathlib.Path, inputs: list[np.ndarray], sparse:
         save(file, **arrays)  # type: ignore[arg-type]
 
 
-def _load_npz(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Callable[[], Any]:
+@contextlib.contextmanager
+def _load_npz(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Iterator[Run]:
     weights = read_csr(path)
     pairs = [(variable, tf.constant(weights[variable.path])) for variable in model.weights]
 
@@ -382,10 +390,12 @@ def _load_npz(model: Any, path: pathlib.Path, inputs: list[np.ndarray]) -> Calla
         with keras.StatelessScope(pairs):
             return _flat(model(_structured(model, inputs), training=False))
 
-    return run
+    yield run
 
 
-_WRITERS: dict[str, tuple[Callable[..., None], Callable[..., Callable[[], Any]]]] = {
+_WRITERS: dict[
+    str, tuple[Callable[..., None], Callable[..., contextlib.AbstractContextManager[Run]]]
+] = {
     "litert": (_write_litert, _load_litert),
     "saved_model": (_write_saved_model, _load_saved_model),
     "npz_csr": (_write_npz, _load_npz),

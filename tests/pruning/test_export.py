@@ -95,6 +95,26 @@ def test_saved_model_scatters_when_loaded_and_not_in_a_call(tmp_path):
         model.layers[0].kernel.assign(2.0 * model.layers[0].kernel)
 
 
+def test_saved_model_leaves_no_kernel_behind_in_memory(tmp_path, monkeypatch):
+    load, handles = tf.saved_model.load, []
+
+    def load_and_remember(path):
+        module = load(path)
+        handles.extend(item.resource_handle for item in module._scattered)
+        return module
+
+    def are_in_memory():
+        return [bool(tf.raw_ops.VarIsInitializedOp(resource=handle)) for handle in handles]
+
+    monkeypatch.setattr(tf.saved_model, "load", load_and_remember)
+    model = mlp()
+    export_sparse(model, tmp_path / "saved", "saved_model", repetitions=1)
+    assert are_in_memory() == [False]
+    mine = tf.saved_model.load(str(tmp_path / "saved"))
+    export_sparse(model, tmp_path / "other", "saved_model", repetitions=1)
+    assert are_in_memory() == [False, True, False], mine
+
+
 def test_saved_model_runs_in_a_session_as_servers_run_it(tmp_path):
     model = mlp()
     x = np.random.default_rng(3).normal(size=(9, 64)).astype("float32")
