@@ -1,4 +1,4 @@
-"""What every benchmark suite shares: environment metadata, interleaved timing, atomic results.
+"""What every benchmark suite shares: environment metadata, interleaved timing.
 
 Machines are noisy, so competitors run in turn within one repetition and are compared by the median
 of their ratios to a baseline of the same repetition.
@@ -6,7 +6,6 @@ of their ratios to a baseline of the same repetition.
 
 import datetime
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
@@ -115,15 +114,6 @@ def median_ratio(seconds: Sequence[float], baseline: Sequence[float]) -> float:
     2.0
     """
     return statistics.median(a / b for a, b in zip(seconds, baseline, strict=True))
-
-
-def write_json(path: str | os.PathLike[str], result: Mapping[str, Any]) -> None:
-    """Writes a result whole or not at all."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _git(*arguments: str) -> str:

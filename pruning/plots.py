@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pruning.files import whole_file
+from tfgumbel._files import save_figure
 
 INK, MUTED, ACCENT = "#222222", "#8a8f98", "#2563a8"
 BINS = 25
@@ -77,7 +77,7 @@ def plot_report(report: Any, path: Any = None, history: ScoreHistory | None = No
     if history:
         _scores(panels[-1].subplots(), history)
     if path is not None:
-        _save(figure, pathlib.Path(path))
+        save_figure(figure, pathlib.Path(path))
     return figure
 
 
@@ -146,9 +146,3 @@ def _plain(ax: Any) -> None:
         ax.spines[side].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize=8, colors=MUTED)
-
-
-def _save(figure: Any, path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, path.suffix) as temporary:
-        figure.savefig(temporary, dpi=150)

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pruning.files import whole_file
 from pruning.finishing import compile_alike, finalize
 from pruning.learning_rates import own_optimizer, with_length
 from pruning.magnitude import NUM_UPDATES
@@ -19,6 +18,7 @@ from pruning.schedules import ScheduleLength
 from pruning.score_optimizer import score_step
 from pruning.sums import mean
 from tfgumbel import _validation
+from tfgumbel._files import whole_file
 
 # Of a score of typical gradient, at the start.
 SCORE_LEARNING_RATE = 0.024

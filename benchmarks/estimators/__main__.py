@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import common
 from benchmarks.estimators.cases import BASELINE, SHAPES
+from tfgumbel._files import write_json
 
 FLAGS = flags.FLAGS
 SUITES = ("timing", "accuracy", "memory")
@@ -126,7 +127,7 @@ def main(argv):
             for samples in MEMORY
         ]
         console.print(memory_table(result["memory"]))
-    common.write_json(FLAGS.output, result)
+    write_json(FLAGS.output, result)
     console.print(f"Saved {FLAGS.output}")
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks import common
 from benchmarks.pruning import export_suite, projection_suite, quality_suite, step_suite
+from tfgumbel._files import write_json
 
 FLAGS = flags.FLAGS
 SUITES = ("steps", "projection", "export")
@@ -70,7 +71,7 @@ def main(argv):
         """Keeps the other suites' results, each beside where and when it was measured."""
         measured = common.environment(threads=FLAGS.threads, clock=FLAGS.clock)
         result[suite] = {"environment": measured, "results": rows}
-        common.write_json(FLAGS.output, result)
+        write_json(FLAGS.output, result)
 
     if "steps" in FLAGS.suites:
         rows = step_suite.run(clock=getattr(time, FLAGS.clock))

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel._files import save_figure
+
 
 def _figure(rows, columns, size=0.7):
     from matplotlib.figure import Figure
@@ -29,7 +31,7 @@ def reconstructions(model, images, shape, path, *, seed=0):
         _image(axes[1, column], means[column], shape)
     axes[0, 0].set_ylabel("image", fontsize=8)
     axes[1, 0].set_ylabel("p(x | D)", fontsize=8)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def samples(model, shape, path, *, rows=6, columns=12, seed=0):
@@ -42,7 +44,7 @@ def samples(model, shape, path, *, rows=6, columns=12, seed=0):
     figure = _figure(rows, columns)
     for axes, pixels in zip(figure.subplots(rows, columns).flat, means, strict=True):
         _image(axes, pixels, shape)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def traversal(model, image, shape, path, *, rows=8):
@@ -72,7 +74,7 @@ def traversal(model, image, shape, path, *, rows=8):
         grid[row, 0].set_ylabel(f"D{variable}", fontsize=8, rotation=0, ha="right", va="center")
     for column in range(model.arity):
         grid[0, column].set_title(str(column), fontsize=8)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def curves(results, path):
@@ -93,4 +95,4 @@ def curves(results, path):
     axes.set_ylabel("validation bound [nats], lower is better")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)

@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import json
-import os
 import pathlib
 import time
 
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from examples.discrete_vae import data
 from examples.discrete_vae.model import DiscreteVAE
 from tfgumbel import estimators
+from tfgumbel._files import whole_file, write_json
 from tfgumbel.objectives import importance_weighted_bound
 
 # Chosen on validation images (README.md); others start from their functions' defaults, or 0.5.
@@ -216,13 +216,8 @@ class Training:
             "history": self.history,
             "settings": _comparable(self.settings),
         }
-        path = pathlib.Path(path)
-        unfinished = path.with_name(path.name + ".unfinished")
-        with open(unfinished, "wb") as file:
-            np.savez(file, *arrays, state=json.dumps(state))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        with whole_file(path) as temporary:
+            np.savez(temporary, *arrays, state=json.dumps(state))
 
     def restore(self, path):
         """Reads what `save` wrote; refuses a checkpoint of other settings."""
@@ -322,5 +317,5 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
             "test_seconds": time.monotonic() - start,
         }
         np.save(run_dir / "test_bounds.npy", bounds)
-    (run_dir / "result.json").write_text(json.dumps(result, indent=1))
+    write_json(run_dir / "result.json", result)
     return training, result

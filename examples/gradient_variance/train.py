@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import diagnostics
+from tfgumbel._files import save_figure
 
 ESTIMATORS = (
     "reinforce",
@@ -71,7 +72,5 @@ def draw_temperatures(logits, path, *, num_draws, seed):
 
 def save(figure, path):
     """Saves a picture, making its folder; returns the path."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+    save_figure(figure, path)
+    return pathlib.Path(path)

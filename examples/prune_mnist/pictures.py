@@ -5,8 +5,8 @@ import pathlib
 
 import numpy as np
 
-from pruning.files import whole_file
 from pruning.report import SparsityReport
+from tfgumbel._files import save_figure
 
 
 def draw_inputs(report: SparsityReport, image_shape: tuple[int, ...], path: pathlib.Path) -> bool:
@@ -33,7 +33,5 @@ def draw_inputs(report: SparsityReport, image_shape: tuple[int, ...], path: path
     ax.set_xticks([])
     ax.set_yticks([])
     figure.colorbar(image, ax=ax)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, path.suffix) as partial:
-        figure.savefig(partial, dpi=150, format="png")
+    save_figure(figure, path)
     return bool(np.any(counts))

@@ -11,9 +11,9 @@ import keras
 import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
-from pruning.files import whole_file
 from pruning.plots import ScoreHistory
 from tfgumbel import _validation
+from tfgumbel._files import whole_file, write_json
 
 METHODS = ("dense", "magnitude", "learned", "random")
 
@@ -157,7 +157,6 @@ def _read(folder: pathlib.Path, settings: Settings) -> dict[str, Any] | None:
 def _write(folder: pathlib.Path, model: keras.Model, numbers: dict[str, Any]) -> None:
     """Writes the model, then its numbers: a run counts as finished when both are there."""
     (folder / "result.json").unlink(missing_ok=True)
-    with whole_file(folder / "model.keras", ".keras") as partial:
+    with whole_file(folder / "model.keras") as partial:
         model.save(partial)
-    with whole_file(folder / "result.json", ".json") as partial:
-        pathlib.Path(partial).write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "result.json", numbers)

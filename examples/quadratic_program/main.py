@@ -13,6 +13,7 @@ from rich.table import Table
 
 from examples.quadratic_program import train
 from tfgumbel import diagnostics
+from tfgumbel._files import save_figure
 from tfgumbel.estimators import REGISTRY
 from tfgumbel.expectations import SCORE_FUNCTIONS
 
@@ -67,10 +68,10 @@ def main(argv):
             all_gaps[name] = train.minimize(
                 name, settings, lambda steps, task=task: progress.advance(task, steps)
             )
-    train.plot_curves(all_gaps).savefig(run_dir / "curves.png")
+    save_figure(train.plot_curves(all_gaps), run_dir / "curves.png")
     with console.status("variances over the simplex"):
         variances = diagnostics.simplex_variances(num_draws=FLAGS.num_draws, seed=FLAGS.seed)
-        diagnostics.plot_simplex_contours(variances).savefig(run_dir / "contours.png")
+        save_figure(diagnostics.plot_simplex_contours(variances), run_dir / "contours.png")
     console.print(report(all_gaps))
     console.print("Pictures:", f"{run_dir}/curves.png", f"{run_dir}/contours.png", soft_wrap=True)
 

@@ -1,6 +1,5 @@
 """The helpers that the benchmark suites share."""
 
-import json
 import time
 
 import pytest
@@ -38,15 +37,6 @@ def test_summary_and_ratio():
     assert summary["repetitions"] == 4
     # of pairs, not of medians: a slow moment that hit both leaves it alone
     assert common.median_ratio([2.0, 20.0, 2.2], [1.0, 10.0, 1.1]) == pytest.approx(2.0)
-
-
-def test_results_are_written_whole(tmp_path):
-    path = tmp_path / "results" / "suite.json"
-    common.write_json(path, {"figure": 1})
-    with pytest.raises(TypeError):
-        common.write_json(path, {"figure": object()})
-    assert json.loads(path.read_text()) == {"figure": 1}
-    assert [file.name for file in path.parent.iterdir()] == ["suite.json"]
 
 
 def test_environment_says_where_it_was_measured():

@@ -1,0 +1,53 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def whole_file(filepath: Any, suffix: str | None = None, overwrite: bool = True) -> Iterator[Any]:
+    """Yields a temporary name next to a local file, and renames it at the end.
+
+    Other files (remote, in shards, of other formats) and those not to be overwritten keep their
+    name: Keras, which writes them, has its own ways there.
+
+    Args:
+        filepath: the file to write.
+        suffix: what its name ends with, kept at the end of the temporary name; None for what
+            follows the last dot, empty for another format.
+        overwrite: False leaves the file, and the question whether it exists, to the caller.
+    """
+    name = os.fspath(filepath)
+    suffix = os.path.splitext(name)[1] if suffix is None else suffix
+    if not suffix or not name.endswith(suffix) or "://" in name or not overwrite:
+        yield filepath
+        return
+    temporary = f"{name.removesuffix(suffix)}.{os.getpid()}.part{suffix}"
+    try:
+        yield temporary
+        # Its bytes before its name: a machine that loses power keeps one of the two files.
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, name)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes a `.json` file whole, and the folders above it where they are missing."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        text = json.dumps(value, indent=1) + "\n"
+        pathlib.Path(temporary).write_text(text, encoding="utf-8")
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Writes a Matplotlib figure as `write_json` writes its file."""
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=150)
