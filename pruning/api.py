@@ -25,7 +25,7 @@ def prune(
     exclude: Filter | None = None,
     num_samples: int = 1,
     hard: bool = False,
-    score_gradient: str = "straight_through",
+    score_gradient: str = "reinmax",
     schedule: PruningSchedule | None = None,
     score_learning_rate: float = SCORE_LEARNING_RATE,
     total_steps: int | None = None,
@@ -40,9 +40,10 @@ def prune(
     temperature from 1 to nearly 0; the last fifth of the time the mask is fixed and the remaining
     weights are fine-tuned.
 
-    The gradient of a score is `w * dL/d(w m)`, straight through the mask: with binary masks its
-    bias is the curvature of the loss in that one mask. All scores of a budget share one scale, so
-    each moves in proportion to that gradient (`pruning/score_optimizer.py`); both choices are ours,
+    The gradient of a score is `w * dL/d(w m) / (2 P(m))` with P(m) the probability of the mask that
+    was drawn: ReinMax, exact where the loss is quadratic in each binary mask by itself. All scores
+    of a budget share one scale, so each moves in proportion to that gradient
+    (`pruning/score_optimizer.py`), and one that has come to 0 can return. These choices are ours,
     and beat pathwise gradients under Adam, as in the reference, at every density tried.
 
     The result is a Keras model: compile it, fit it, save it, and `finalize()` it into a plain one.
@@ -68,8 +69,9 @@ def prune(
         exclude: the same, for what to leave alone.
         num_samples: number of noise draws averaged in every step; each costs one pass.
         hard: whether the forward mask is rounded to 0 or 1, with the gradients of the relaxed one.
-        score_gradient: slope of a mask in its score: `"straight_through"` (default) takes 1, its
-            mean over the noise at low temperature; `"pathwise"` the relaxed mask's own.
+        score_gradient: slope of a mask in its score: `"reinmax"` (default) takes 1 / (2 P(m));
+            `"straight_through"` 1, the mean over the noise at low temperature; `"pathwise"` the
+            relaxed mask's own.
         schedule: a `pruning.PruningSchedule`; None for the default.
         score_learning_rate: how far a score of typical gradient moves in a step, at the start; it
             decays as half a cosine to 0. The optimizer of the weights plays no part in it.
@@ -124,6 +126,8 @@ def prune(
         M. Zhu, S. Gupta (2017), "To prune, or not to prune", eq. 1.
         Y. Bengio, N. Leonard, A. Courville (2013), "Estimating or Propagating Gradients Through
         Stochastic Neurons", section 4 (straight-through).
+        L. Liu, C. Dong, X. Liu, B. Yu, J. Gao (2023), "Bridging Discrete and Backpropagation:
+        Straight-Through and Beyond", NeurIPS (ReinMax).
     """
     if not isinstance(model, keras.Model):
         raise TypeError(

@@ -7,7 +7,9 @@ import tensorflow as tf
 from pruning.relaxation import mask_at, mask_noise, mask_slope
 from pruning.structures import Grid
 
-SCORE_GRADIENTS = ("straight_through", "pathwise")
+SCORE_GRADIENTS = ("reinmax", "straight_through", "pathwise")
+# ReinMax divides by the probability of the mask that was drawn; nothing rarer is followed further.
+RAREST = 0.1
 
 
 def mask_weights(
@@ -30,7 +32,7 @@ def noisy_weights(
     temperature: tf.Tensor,
     settled: tf.Tensor,
     hard: bool = False,
-    score_gradient: str = "straight_through",
+    score_gradient: str = "reinmax",
     jit_compile: bool = True,
 ) -> list[tf.Tensor]:
     """Multiplies every weight by a relaxed mask drawn with its group's score.
@@ -42,8 +44,14 @@ def noisy_weights(
     The gradient of a score is `dL/dm` times a slope dm/ds. `"pathwise"` takes the relaxed mask's
     own, `m (1 - m) / (temperature s (1 - s))`, which is nearly always 0 and sometimes huge at a low
     temperature. `"straight_through"` takes its mean over the noise of that mask as the temperature
-    tends to 0, which is 1: exact where the loss is linear in each mask by itself, as it nearly is
-    with many weights, and of far less variance. A score of exactly 0 has gradient 0.
+    tends to 0, which is 1: of far less variance, and exact where the loss is linear in each mask by
+    itself. But the loss is not: once w is at its best, dL/dm is 0 at m = 1, and only masks of 0 say
+    what a weight is worth. `"reinmax"` weighs the two ends alike, by the slope `1 / (2 P(m))`
+    with P(m) = s where m rounds to 1, else 1 - s; this is ReinMax (Liu et al. 2023, "Bridging
+    Discrete and Backpropagation: Straight-Through and Beyond", NeurIPS) for two classes, exact
+    where the loss is quadratic in each mask by itself. P is held above .1 against rare, huge steps.
+
+    A score of 0 has a gradient too, but for `"pathwise"`: its weight can come back.
 
     Args:
         scores: keep probabilities, float32, shape (num_groups,).
@@ -53,7 +61,7 @@ def noisy_weights(
         temperature: scalar tensor > 0.
         settled: scalar boolean tensor; if true the scores are 0 or 1 and are the mask themselves.
         hard: whether the forward mask is rounded to 0 or 1.
-        score_gradient: `"straight_through"` or `"pathwise"`.
+        score_gradient: `"reinmax"`, `"straight_through"` or `"pathwise"`.
         jit_compile: whether to compile with XLA.
 
     Returns:
@@ -107,10 +115,12 @@ def _backward(upstream, mask, scores, temperature, settled, weights, grids, hard
     to_mask, *to_weights = tape.gradient(masked, [value, *weights], list(upstream))
 
     def learn():
-        to_scores = to_mask
         if score_gradient == "pathwise":
-            to_scores = mask_slope(to_mask, mask, scores, temperature)
-        return tf.where(scores > 0.0, to_scores, 0.0)
+            return mask_slope(to_mask, mask, scores, temperature)
+        if score_gradient == "reinmax":
+            probability = tf.where(mask >= 0.5, scores, 1.0 - scores)
+            return to_mask * (0.5 / tf.maximum(probability, RAREST))
+        return to_mask
 
     return tf.cond(settled, lambda: tf.zeros_like(scores), learn), to_weights
 

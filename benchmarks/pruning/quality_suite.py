@@ -5,6 +5,7 @@ accuracy: a choice in its favour, which the learned masks do without.
 """
 
 import dataclasses
+import inspect
 import statistics
 import time
 from typing import Any
@@ -90,17 +91,21 @@ def accuracy(
         "accuracy": 100 * float(correct),
         "kept": kept,
         "seconds": seconds,
-        "defaults": defaults(),
+        "defaults": defaults(method),
     }
 
 
-def defaults() -> dict[str, float]:
+def defaults(method: str) -> dict[str, Any]:
     """The settings under which results hold: a result of other ones is measured again."""
-    return {
-        **PruningSchedule().get_config(),
-        "learning_rate": ADAPTIVE_LEARNING_RATE,
-        "score_learning_rate": SCORE_LEARNING_RATE,
-    }
+    settings: dict[str, Any] = PruningSchedule().get_config()
+    if method == "learned":
+        gradient = inspect.signature(tfgumbel.prune).parameters["score_gradient"].default
+        settings |= {
+            "learning_rate": ADAPTIVE_LEARNING_RATE,
+            "score_learning_rate": SCORE_LEARNING_RATE,
+            "score_gradient": gradient,
+        }
+    return settings
 
 
 def run(
@@ -129,7 +134,7 @@ def run(
     Returns:
         results: one dict a run.
     """
-    results = [result for result in done or [] if result["defaults"] == defaults()]
+    results = [result for result in done or [] if result["defaults"] == defaults(result["method"])]
     finished = {_key(result) for result in results}
     data = data_sets.load("mnist", data_dir)
     tried: dict[str, tuple[float | None, ...]] = {"learned": (None,), "magnitude": rates}

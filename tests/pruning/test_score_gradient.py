@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfgumbel
 from pruning.masking import SCORE_GRADIENTS, mask_weights, noisy_weights
 from pruning.structures import Grid
 
@@ -98,7 +99,8 @@ def test_relaxed_loss_tends_to_the_sum_over_all_masks():
 @pytest.mark.parametrize("hard", [False, True])
 def test_straight_through_gradient_is_the_mean_slope_times_that_of_the_mask(hard):
     draws, temperature = 200_000, 0.05
-    samples = sampled_gradients(temperature, draws, seed=8, hard=hard)
+    straight = {"score_gradient": "straight_through", "hard": hard}
+    samples = sampled_gradients(temperature, draws, seed=8, **straight)
     error = samples.std(0) / np.sqrt(draws)
     if hard:  # exactly Bernoulli
         expected = 2 * CONTRIBUTIONS * (SCORES @ CONTRIBUTIONS - LABEL)
@@ -113,6 +115,70 @@ def test_straight_through_gradient_is_the_mean_slope_times_that_of_the_mask(hard
         np.testing.assert_allclose(bias, CONTRIBUTIONS**2 * (2 * SCORES - 1), atol=5 * error.max())
     pathwise = sampled_gradients(temperature, draws, seed=8, score_gradient="pathwise", hard=hard)
     assert np.all(samples.std(0) < 0.5 * pathwise.std(0))
+
+
+def test_reinmax_gradient_is_that_of_the_expected_loss():
+    # The loss is quadratic in each mask by itself, where ReinMax has no bias.
+    draws = 200_000
+    samples = sampled_gradients(0.05, draws, seed=9, hard=True)
+    error = samples.std(0) / np.sqrt(draws)
+    exact = enumerated_gradient(SCORES)
+    z = (samples.mean(0) - exact) / error
+    assert np.all(np.abs(z) < 5), z
+    # The bias of straight-through would show: it is 5 errors or more where s is not 1/2.
+    bias = np.abs(CONTRIBUTIONS**2 * (2 * SCORES - 1))
+    assert np.all((bias > 5 * error)[SCORES != 0.5]), bias / error
+
+
+@pytest.mark.parametrize("score", [0.2, 0.5, 0.85])
+def test_reinmax_slope_is_that_of_the_categorical_estimator(score):
+    logits = tf.constant(np.tile(np.log([score, 1 - score]), (64, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        kept = tfgumbel.reinmax(logits, temperature=1.0, seed=3)[:, 0]
+    # ds/dlogit = s (1 - s)
+    slopes = tape.gradient(kept, logits).numpy()[:, 0] / (score * (1 - score))
+    expected = np.where(kept.numpy() == 1, 0.5 / score, 0.5 / (1 - score))
+    assert len(set(kept.numpy())) == 2
+    np.testing.assert_allclose(slopes, expected, rtol=1e-5)
+
+    scores = tf.fill([64], score)
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        (mask,) = hard_masks(scores)
+    ours = np.where(mask.numpy() == 1, 0.5 / score, 0.5 / (1 - score))
+    assert len(set(mask.numpy())) == 2
+    np.testing.assert_allclose(tape.gradient(mask, scores), ours, rtol=1e-5)
+
+
+def hard_masks(scores, **arguments):
+    return noisy_weights(
+        scores,
+        [tf.ones_like(scores)],
+        [Grid(tuple(scores.shape), (1,))],
+        seed=tf.constant([3, 1]),
+        temperature=tf.constant(0.5),
+        settled=tf.constant(False),
+        hard=True,
+        **arguments,
+    )
+
+
+def test_reinmax_slope_is_bounded_and_a_score_of_0_can_return():
+    scores = tf.constant([0.0] * 100 + [1.0] * 100 + [0.99] * 2000)
+    for score_gradient, at_0, at_1, rare in (
+        ("reinmax", 0.5, 0.5, 5),
+        ("straight_through", 1, 1, 1),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            (mask,) = hard_masks(scores, score_gradient=score_gradient)
+        slopes, mask = tape.gradient(mask, scores).numpy(), mask.numpy()
+        np.testing.assert_array_equal(mask[:200], np.repeat([0.0, 1.0], 100))
+        np.testing.assert_array_equal(slopes[:100], at_0)
+        np.testing.assert_array_equal(slopes[100:200], at_1)
+        assert 5 < np.sum(mask[200:] == 0) < 50
+        np.testing.assert_allclose(slopes[200:][mask[200:] == 0], rare, rtol=1e-6)
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -163,11 +229,15 @@ def test_fused_product_equals_mask_times_weight(hard, score_gradient, settled):
                     (upstream[1] * weights[1]).numpy(),
                 ]
             )
-            if score_gradient == "straight_through":
+            s = scores.numpy()
+            drawn = np.concatenate([blocks[[0, 2, 4], 0], mask[1].numpy()]) >= 0.5
+            if score_gradient == "reinmax":
+                probability = np.maximum(np.where(drawn, s, 1 - s), 0.1)
+                np.testing.assert_allclose(to_scores, 0.5 * to_mask / probability, rtol=1e-5)
+            elif score_gradient == "straight_through":
                 np.testing.assert_allclose(to_scores, to_mask, rtol=1e-5, atol=1e-6)
             elif not hard:
                 m = np.concatenate([blocks[[0, 2, 4], 0], mask[1].numpy()])
-                s = scores.numpy()
                 slope = m * (1 - m) / (0.5 * s * (1 - s))
                 np.testing.assert_allclose(to_scores, to_mask * slope, rtol=2e-3, atol=1e-5)
             assert np.all(np.sign(to_scores) == np.sign(to_mask))
