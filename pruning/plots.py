@@ -1,7 +1,6 @@
 """Pictures of a sparse model: densities, masks, and the scores while they were learned."""
 
 import math
-import pathlib
 from typing import Any
 
 import keras
@@ -77,7 +76,7 @@ def plot_report(report: Any, path: Any = None, history: ScoreHistory | None = No
     if history:
         _scores(panels[-1].subplots(), history)
     if path is not None:
-        save_figure(figure, pathlib.Path(path))
+        save_figure(figure, path)
     return figure
 
 

@@ -39,6 +39,21 @@ def test_a_figure_keeps_the_format_of_its_name(tmp_path):
     assert names(tmp_path / "new") == ["plot.png"]
 
 
+def test_a_name_without_a_suffix_is_written_whole_too(tmp_path):
+    path = tmp_path / "results"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as temporary:
+        with open(temporary, "w") as file:
+            file.write("ne")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    write_json(path, {"figure": 1})
+    assert json.loads(path.read_text()) == {"figure": 1}
+    assert names(tmp_path) == ["results"]
+    assert save_figure(Figure(), tmp_path / "plot") == tmp_path / "plot"
+    assert names(tmp_path) == ["plot.png", "results"]
+
+
 @pytest.mark.parametrize("suffix", ["", ".keras"])
 def test_names_of_another_kind_are_left_to_the_caller(tmp_path, suffix):
     with whole_file(tmp_path / "model.h5", suffix) as path:

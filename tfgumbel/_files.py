@@ -17,15 +17,16 @@ def whole_file(filepath: Any, suffix: str | None = None, overwrite: bool = True)
 
     Args:
         filepath: the file to write.
-        suffix: what its name ends with, kept at the end of the temporary name; None for what
-            follows the last dot, empty for another format.
+        suffix: what its name ends with, kept at the end of the temporary name; None for any name,
+            empty for another format.
         overwrite: False leaves the file, and the question whether it exists, to the caller.
     """
     name = os.fspath(filepath)
-    suffix = os.path.splitext(name)[1] if suffix is None else suffix
-    if not suffix or not name.endswith(suffix) or "://" in name or not overwrite:
+    known = suffix is None or (suffix and name.endswith(suffix))
+    if not known or "://" in name or not overwrite:
         yield filepath
         return
+    suffix = os.path.splitext(name)[1] if suffix is None else suffix
     temporary = f"{name.removesuffix(suffix)}.{os.getpid()}.part{suffix}"
     try:
         yield temporary
@@ -39,15 +40,20 @@ def whole_file(filepath: Any, suffix: str | None = None, overwrite: bool = True)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes a `.json` file whole, and the folders above it where they are missing."""
+    """Writes a JSON file whole, and the folders above it where they are missing."""
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         text = json.dumps(value, indent=1) + "\n"
         pathlib.Path(temporary).write_text(text, encoding="utf-8")
 
 
-def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Writes a Matplotlib figure as `write_json` writes its file."""
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes a Matplotlib figure as `write_json` writes its file; returns the path.
+
+    A name without a suffix is left to Matplotlib, which adds one.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, path.suffix) as temporary:
         figure.savefig(temporary, dpi=150)
+    return path

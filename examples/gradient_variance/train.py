@@ -1,7 +1,5 @@
 """The problem, its measurements, and their pictures; nothing is trained."""
 
-import pathlib
-
 import numpy as np
 import tensorflow as tf
 
@@ -51,7 +49,7 @@ def compare(logits, estimators, *, temperature, num_draws, seed):
 def draw_samples(logits, path, *, seed):
     """Gumbel-Softmax samples at four temperatures."""
     figure = diagnostics.plot_gumbel_softmax_samples(logits, SAMPLE_TEMPERATURES, seed=seed)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
@@ -59,7 +57,7 @@ def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
     curves = diagnostics.variance_by_num_samples(
         squared_distance, logits, num_trials=num_trials, temperature=temperature, seed=seed
     )
-    return save(diagnostics.plot_variance_against_num_samples(curves), path), curves.slopes()
+    return save_figure(diagnostics.plot_variance_against_num_samples(curves), path), curves.slopes()
 
 
 def draw_temperatures(logits, path, *, num_draws, seed):
@@ -67,10 +65,4 @@ def draw_temperatures(logits, path, *, num_draws, seed):
     comparisons = diagnostics.compare_temperatures(
         squared_distance, logits, CURVES, num_draws=num_draws, seed=seed
     )
-    return save(diagnostics.plot_bias_variance(comparisons), path)
-
-
-def save(figure, path):
-    """Saves a picture, making its folder; returns the path."""
-    save_figure(figure, path)
-    return pathlib.Path(path)
+    return save_figure(diagnostics.plot_bias_variance(comparisons), path)

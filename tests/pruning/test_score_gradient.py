@@ -77,6 +77,19 @@ def sampled_gradients(temperature, draws, seed, **arguments):
     return tape.gradient(loss, scores).numpy().reshape(draws, 4).astype(np.float64)
 
 
+def hard_masks(scores, **arguments):
+    return noisy_weights(
+        scores,
+        [tf.ones_like(scores)],
+        [Grid(tuple(scores.shape), (1,))],
+        seed=tf.constant([3, 1]),
+        temperature=tf.constant(0.5),
+        settled=tf.constant(False),
+        hard=True,
+        **arguments,
+    )
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_sampled_gradient_is_that_of_the_relaxed_loss(temperature):
     draws = 200_000
@@ -151,19 +164,6 @@ def test_reinmax_slope_is_that_of_the_categorical_estimator(score):
     np.testing.assert_allclose(tape.gradient(mask, scores), ours, rtol=1e-5)
 
 
-def hard_masks(scores, **arguments):
-    return noisy_weights(
-        scores,
-        [tf.ones_like(scores)],
-        [Grid(tuple(scores.shape), (1,))],
-        seed=tf.constant([3, 1]),
-        temperature=tf.constant(0.5),
-        settled=tf.constant(False),
-        hard=True,
-        **arguments,
-    )
-
-
 def test_reinmax_slope_is_bounded_and_a_score_of_0_can_return():
     scores = tf.constant([0.0] * 100 + [1.0] * 100 + [0.99] * 2000)
     for score_gradient, at_0, at_1, rare in (
@@ -230,14 +230,13 @@ def test_fused_product_equals_mask_times_weight(hard, score_gradient, settled):
                 ]
             )
             s = scores.numpy()
-            drawn = np.concatenate([blocks[[0, 2, 4], 0], mask[1].numpy()]) >= 0.5
+            m = np.concatenate([blocks[[0, 2, 4], 0], mask[1].numpy()])
             if score_gradient == "reinmax":
-                probability = np.maximum(np.where(drawn, s, 1 - s), 0.1)
+                probability = np.maximum(np.where(m >= 0.5, s, 1 - s), 0.1)
                 np.testing.assert_allclose(to_scores, 0.5 * to_mask / probability, rtol=1e-5)
             elif score_gradient == "straight_through":
                 np.testing.assert_allclose(to_scores, to_mask, rtol=1e-5, atol=1e-6)
             elif not hard:
-                m = np.concatenate([blocks[[0, 2, 4], 0], mask[1].numpy()])
                 slope = m * (1 - m) / (0.5 * s * (1 - s))
                 np.testing.assert_allclose(to_scores, to_mask * slope, rtol=2e-3, atol=1e-5)
             assert np.all(np.sign(to_scores) == np.sign(to_mask))
