@@ -8,7 +8,7 @@ import keras
 from pruning.pruned_model import SCORE_LEARNING_RATE, PrunedModel
 from pruning.schedules import PruningSchedule
 from pruning.targets import Filter, iterate_layers
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")
 
@@ -131,7 +131,7 @@ def prune(
     """
     if not isinstance(model, keras.Model):
         raise TypeError(
-            _validation.describe(
+            validation.describe(
                 "`model` cannot be pruned.",
                 expected="a keras.Model",
                 received=model,
@@ -140,7 +140,7 @@ def prune(
         )
     if any(isinstance(layer, PrunedModel) for layer in iterate_layers(model)):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`model` is being pruned already.",
                 expected="a plain Keras model",
                 received=f"{model.name!r}, which is or holds a PrunedModel",

@@ -16,7 +16,7 @@ import tensorflow as tf
 from pruning.projection import project_onto_budget
 from pruning.structures import Grid, Structure
 from pruning.targets import Target
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 
 def resolve_budget(k: Any, size: int) -> int:
@@ -31,7 +31,7 @@ def resolve_budget(k: Any, size: int) -> int:
     if number and (1 <= k <= size if count else 0.0 < k <= 1.0):
         return int(k) if count else max(1, int(np.floor(float(k) * size + 0.5)))
     raise (ValueError if number else TypeError)(
-        _validation.describe(
+        validation.describe(
             "`k` is no budget of this model.",
             expected=f"an int from 1 to {size}, the weights that can be pruned, or a fraction in "
             "(0, 1] of them",
@@ -249,7 +249,7 @@ def make_budget(
         if k is not None and resolve_budget(k, sum(totals)) != budget.k:
             if not isinstance(k, float) or not np.isclose(k, structure.sizes[0] / budget.m):
                 raise ValueError(
-                    _validation.describe(
+                    validation.describe(
                         f"`k` does not go with structure='{budget.n}:{budget.m}'.",
                         expected=f"no `k`: the structure keeps {budget.k} of {sum(totals)} weights",
                         received=k,
@@ -260,7 +260,7 @@ def make_budget(
     if isinstance(scope, Mapping):
         if k is not None:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`k` does not go with a mapping as `scope`.",
                     expected="no `k`: the mapping gives every target its own",
                     received=k,
@@ -271,7 +271,7 @@ def make_budget(
         unknown = [name for name in scope if name not in names]
         if missing or unknown:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`scope` does not name every target.",
                     expected=f"exactly the keys {names}",
                     received=list(scope),
@@ -282,7 +282,7 @@ def make_budget(
         return SegmentBudget(segments, kept, sizes)
     if k is None:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`k` is missing.",
                 expected="a fraction, or the number of weights to keep",
                 received=k,
@@ -296,7 +296,7 @@ def make_budget(
     if scope == "global":
         return SegmentBudget([sum(segments)], [total], sizes)
     raise ValueError(
-        _validation.describe(
+        validation.describe(
             "`scope` is unknown.",
             expected="'global', 'layer', or a mapping from each target's name to its k",
             received=scope,

@@ -31,7 +31,7 @@ import rich.table
 import tensorflow as tf
 
 from pruning.targets import candidates
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 FORMATS = ("litert", "saved_model", "npz_csr")
 # A sparse product adds in another order than a dense one: float32 rounding, nothing more.
@@ -127,11 +127,11 @@ def export_sparse(
         >>> result.size < result.dense_size, result.max_error
         (True, 0.0)
     """
-    _validation.one_of("format", format, FORMATS)
-    repetitions = _validation.positive_integer("repetitions", repetitions)
+    validation.one_of("format", format, FORMATS)
+    repetitions = validation.positive_integer("repetitions", repetitions)
     if hasattr(model, "final_mask"):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "The model is still being pruned.",
                 expected="a plain Keras model",
                 received=type(model).__name__,
@@ -150,7 +150,7 @@ def export_sparse(
             error = _largest_difference(run(), expected)
             if not error <= TOLERANCE * max(1.0, *(float(np.abs(y).max()) for y in expected)):
                 raise RuntimeError(
-                    _validation.describe(
+                    validation.describe(
                         f"The {format} file does not compute what the model does.",
                         expected=f"outputs within {TOLERANCE} of their largest",
                         received=f"a difference of {error}",
@@ -357,7 +357,7 @@ def _write_npz(model: Any, path: pathlib.Path, inputs: list[np.ndarray], sparse:
         value = variable.numpy()
         if variable.path in arrays or f"{variable.path}:data" in arrays:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "Two weights have one path.",
                     expected="a path for each weight",
                     received=variable.path,
@@ -421,7 +421,7 @@ def _example_inputs(model: keras.Model, example: Any) -> list[np.ndarray]:
         return [np.asarray(value)[:1] for value in keras.tree.flatten(example)]
     if not getattr(model, "inputs", None):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"The model {model.name!r} does not say what its inputs look like.",
                 expected="a functional or Sequential model, or `example`",
                 received=type(model).__name__,
@@ -491,7 +491,7 @@ def _temporary_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A folder on the same file system as `path`, removed at the end."""
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`path` is a folder that is no SavedModel; it will not be replaced.",
                 expected="a new path, a file or a SavedModel",
                 received=str(path),

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from pruning.targets import VECTOR_ROLES, candidates
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")
 
@@ -68,7 +68,7 @@ def keep_sparsity(model: keras.Model) -> keras.Model:
             found = True
     if not found:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`model` has no zeros to keep.",
                 expected="a sparse model, such as `finalize` returns",
                 received=f"{model.name!r}, every weight of it dense",
@@ -151,7 +151,7 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
     if fine_tune is not None:
         if not pruned.compiled:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`fine_tune` needs a loss.",
                     expected="a compiled model",
                     received=f"{pruned.name!r}, not compiled",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from pruning.structures import Grid
-from tfgumbel import _random
+from tfgumbel.internal import random
 
 METHODS = ("learned", "magnitude", "random")
 # The masks of a baseline are chosen anew this many times over the schedule.
@@ -34,4 +34,4 @@ def priorities(
     """
     if method == "magnitude":
         return magnitudes(weights, grids)
-    return _random.uniform([sum(grid.num_groups for grid in grids)], seed)
+    return random.uniform([sum(grid.num_groups for grid in grids)], seed)

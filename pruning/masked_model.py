@@ -1,7 +1,7 @@
 """A Keras model that computes with masked weights in place of its own."""
 
-import random
 from collections.abc import Sequence
+from random import randrange
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from pruning.schedules import PruningSchedule
 from pruning.structures import Grid, Structure
 from pruning.sums import mean
 from pruning.targets import Filter, candidates, select
-from tfgumbel import _random, _validation
+from tfgumbel.internal import random, validation
 
 # Below 1: at exactly 1 no score has a pathwise gradient.
 INITIAL_SCORE = 1.0 - 1e-4
@@ -51,7 +51,7 @@ class MaskedModel(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.method = _validation.one_of("method", method, METHODS)
+        self.method = validation.one_of("method", method, METHODS)
         if target_indices is None:
             chosen, self.left = select(model, targets, exclude)
         else:
@@ -63,18 +63,16 @@ class MaskedModel(keras.Model):
         self.k = k
         self.scope = scope
         self.structure = Structure.parse(structure, block)
-        self.num_samples = _validation.positive_integer("num_samples", num_samples)
+        self.num_samples = validation.positive_integer("num_samples", num_samples)
         self.hard = bool(hard)
-        self.score_gradient = _validation.one_of("score_gradient", score_gradient, SCORE_GRADIENTS)
+        self.score_gradient = validation.one_of("score_gradient", score_gradient, SCORE_GRADIENTS)
         self.schedule = PruningSchedule() if schedule is None else schedule
         # Python's generator, which keras.utils.set_random_seed sets.
-        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.seed = randrange(2**31) if seed is None else int(seed)
         self.grids = tuple(Grid.of(target, self.structure) for target in chosen)
         self.budget = make_budget(chosen, self.grids, k, scope, self.structure)
         self.explicit_total = (
-            None
-            if total_steps is None
-            else _validation.positive_integer("total_steps", total_steps)
+            None if total_steps is None else validation.positive_integer("total_steps", total_steps)
         )
         num_groups = len(self.budget.sizes)
         start = INITIAL_SCORE if self.method == "learned" else 1.0
@@ -155,10 +153,10 @@ class MaskedModel(keras.Model):
 
     def _noise_seed(self, draw: int) -> tf.Tensor:
         step = tf.convert_to_tensor(self.step) * self.num_samples + draw
-        seed = _random.fold_in(_random.normalize_seed(self.seed), step)
+        seed = random.fold_in(random.normalize_seed(self.seed), step)
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
-            seed = _random.fold_in(seed, context.replica_id_in_sync_group)
+            seed = random.fold_in(seed, context.replica_id_in_sync_group)
         return seed
 
     def _best_mask(self) -> tf.Tensor:

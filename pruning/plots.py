@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfgumbel._files import save_figure
+from tfgumbel.internal.files import save_figure
 
 INK, MUTED, ACCENT = "#222222", "#8a8f98", "#2563a8"
 BINS = 25

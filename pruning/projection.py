@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from pruning.sums import BLOCK, runs
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 METHODS = ("newton", "bisection")
 # A solution uses between 1 - 7e-7 and 1 + 1e-7 of the budget: never above it but for rounding.
@@ -81,12 +81,12 @@ def project_onto_budget(
     >>> s.numpy().tolist()
     [0.75, 0.25, 0.0, 0.0]
     """
-    z = _validation.floating_tensor("z", z)
-    _validation.one_of("method", method, METHODS)
+    z = validation.floating_tensor("z", z)
+    validation.one_of("method", method, METHODS)
     if not tf.is_tensor(k) and not isinstance(k, tf.Variable | keras.Variable):
         if not np.all(np.asarray(k) >= 0):
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`k` is invalid.",
                     expected="a budget >= 0, in units of sum(weights * s)",
                     received=k,
@@ -99,7 +99,7 @@ def project_onto_budget(
     expected = () if segments is None else (len(segments),)
     if k.shape.rank and not k.shape.is_compatible_with(expected):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`k` has the wrong shape.",
                 expected=f"shape () or {expected}, one budget for each segment",
                 received=tuple(k.shape),
@@ -107,10 +107,10 @@ def project_onto_budget(
             )
         )
     if weights is not None:
-        weights = tf.cast(weights, _validation.compute_dtype(z.dtype))
+        weights = tf.cast(weights, validation.compute_dtype(z.dtype))
         if not weights.shape.is_compatible_with(z.shape):
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`weights` has the wrong shape.",
                     expected=f"the shape of z, {tuple(z.shape)}",
                     received=tuple(weights.shape),
@@ -121,7 +121,7 @@ def project_onto_budget(
         finite = tf.math.is_finite(z)
         if not bool(tf.reduce_all(finite)):
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`z` is not finite.",
                     expected="finite entries",
                     received=f"{int(tf.math.count_nonzero(~finite))} NaN or infinite of "
@@ -137,7 +137,7 @@ def project_onto_budget(
 
 def _solve(z, k, weights, start, segments, method):
     """Projects each segment: searches for the multipliers together, then maps z once."""
-    dtype = _validation.compute_dtype(z.dtype)
+    dtype = validation.compute_dtype(z.dtype)
     lengths = [-1] if segments is None else list(segments)
     flat = tf.reshape(tf.cast(z, dtype), [-1])
     parts = [flat] if segments is None else tf.split(flat, lengths)
@@ -250,7 +250,7 @@ def _checked_segments(segments, size):
     segments = tuple(int(length) for length in segments)
     if min(segments, default=0) < 1 or sum(segments) != size:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`segments` does not divide z.",
                 expected=f"lengths >= 1 that add up to {size}",
                 received=segments,

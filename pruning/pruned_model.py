@@ -17,8 +17,8 @@ from pruning.report import SparsityReport, sparsity_report
 from pruning.schedules import ScheduleLength
 from pruning.score_optimizer import score_step
 from pruning.sums import mean
-from tfgumbel import _validation
-from tfgumbel._files import whole_file
+from tfgumbel.internal import validation
+from tfgumbel.internal.files import whole_file
 
 # Of a score of typical gradient, at the start.
 SCORE_LEARNING_RATE = 0.024
@@ -59,7 +59,7 @@ class PrunedModel(MaskedModel):
         **kwargs: Any,
     ):
         super().__init__(model, k, **kwargs)
-        self.score_learning_rate = _validation.finite_number(
+        self.score_learning_rate = validation.finite_number(
             "score_learning_rate", score_learning_rate
         )
         segments = self.budget.segments if self.method == "learned" else ()

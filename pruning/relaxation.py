@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
+from tfgumbel.internal import random, validation
 
 # Probabilities are held this far from 0 and 1, where the log odds are infinite.
 MARGIN = 1e-6
@@ -55,10 +55,10 @@ def relaxed_mask(
     >>> round(float(tf.reduce_mean(mask)), 1)
     0.3
     """
-    keep_probability = _validation.floating_tensor("keep_probability", keep_probability)
-    seed = _random.normalize_seed(seed)
-    dtype = _validation.compute_dtype(keep_probability.dtype)
-    temperature = _validation.temperature_tensor(temperature, dtype)
+    keep_probability = validation.floating_tensor("keep_probability", keep_probability)
+    seed = random.normalize_seed(seed)
+    dtype = validation.compute_dtype(keep_probability.dtype)
+    temperature = validation.temperature_tensor(temperature, dtype)
     draw = _compiled_draw if jit_compile else draw_mask
     slope = _compiled_slope if jit_compile else mask_slope
 
@@ -95,8 +95,8 @@ def mask_noise(
 
     `jit_compile` says whether XLA compiles the caller, and may be given the faster generator.
     """
-    algorithm = _random.COMPILED_ALGORITHM if jit_compile else _random.ALGORITHM
-    return _random.uniform(tf.shape(keep_probability), seed, temperature.dtype, algorithm)
+    algorithm = random.COMPILED_ALGORITHM if jit_compile else random.ALGORITHM
+    return random.uniform(tf.shape(keep_probability), seed, temperature.dtype, algorithm)
 
 
 def mask_at(keep_probability: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -44,11 +44,11 @@ class PruningSchedule:
         end: float = 0.35,
         settle: float = 0.8,
     ):
-        _validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")
-        _validation.temperature_tensor(final_temperature, tf.float32, name="final_temperature")
+        validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")
+        validation.temperature_tensor(final_temperature, tf.float32, name="final_temperature")
         if not 0.0 <= start < end <= settle <= 1.0:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`start`, `end` and `settle` are out of order.",
                     expected="0 <= start < end <= settle <= 1, shares of the whole training",
                     received=(start, end, settle),
@@ -101,7 +101,7 @@ class ScheduleLength(keras.callbacks.Callback):
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if not steps or not epochs:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "The length of the schedule is unknown.",
                     expected="a data set that says how many steps an epoch has",
                     received={"steps": steps, "epochs": epochs},

@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from pruning.targets import Target
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 
 def _unknown(name: str, expected: str, received: Any) -> ValueError:
     fix = "leave both out for single weights; block=(1, 4) gives blocks of four inputs"
     problem = f"`{name}` describes no groups of weights."
-    return ValueError(_validation.describe(problem, expected=expected, received=received, fix=fix))
+    return ValueError(validation.describe(problem, expected=expected, received=received, fix=fix))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 KERNEL_ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 VECTOR_ROLES = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
@@ -160,7 +160,7 @@ def _matches(choice: Any, target: Target) -> bool:
     if callable(choice):
         return bool(choice(target))
     raise TypeError(
-        _validation.describe(
+        validation.describe(
             "`targets` or `exclude` cannot be read.",
             expected="a regular expression, a callable of a `Target`, a layer, or a list of these",
             received=choice,
@@ -199,7 +199,7 @@ def select(
     """
     if not model.built or not model.weights:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`model` has no weights yet.",
                 expected="a built model",
                 received=f"{model.name!r}, not built",
@@ -230,7 +230,7 @@ def select(
     if not chosen:
         available = ", ".join(f"{target.name} {target.shape}" for target in everything)
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"Nothing to prune in the model {model.name!r}.",
                 expected="`targets` less `exclude` to choose at least one weight",
                 received={"targets": targets, "exclude": exclude},

@@ -5,7 +5,7 @@ import json
 import pytest
 from matplotlib.figure import Figure
 
-from tfgumbel._files import save_figure, whole_file, write_json
+from tfgumbel.internal.files import save_figure, whole_file, write_json
 
 
 def names(folder):

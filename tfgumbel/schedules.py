@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 __all__ = [
     "CosineTemperature",
@@ -28,7 +28,7 @@ class _StepwiseTemperature(LearningRateSchedule):
     """A function of the step, held constant for `update_every` steps at a time."""
 
     def __init__(self, update_every: int):
-        self.update_every = _validation.positive_integer("update_every", update_every)
+        self.update_every = validation.positive_integer("update_every", update_every)
 
     def __call__(self, step: Any) -> Any:
         """Returns the temperature at `step` (integer, from 0), a float32 scalar."""
@@ -71,12 +71,12 @@ class ExponentialTemperature(_StepwiseTemperature):
         self, rate: float, floor: float = 0.5, initial: float = 1.0, update_every: int = 1
     ):
         super().__init__(update_every)
-        self.rate = _validation.finite_number("rate", rate)
-        self.floor = _validation.finite_number("floor", floor, positive=True)
-        self.initial = _validation.finite_number("initial", initial, positive=True)
+        self.rate = validation.finite_number("rate", rate)
+        self.floor = validation.finite_number("floor", floor, positive=True)
+        self.initial = validation.finite_number("initial", initial, positive=True)
         if self.floor > self.initial:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`floor` is above `initial`.",
                     expected=f"floor <= initial = {self.initial}",
                     received=self.floor,
@@ -93,9 +93,9 @@ class _Ramp(_StepwiseTemperature):
 
     def __init__(self, initial: float, final: float, num_steps: int, update_every: int = 1):
         super().__init__(update_every)
-        self.initial = _validation.finite_number("initial", initial, positive=True)
-        self.final = _validation.finite_number("final", final, positive=True)
-        self.num_steps = _validation.positive_integer("num_steps", num_steps)
+        self.initial = validation.finite_number("initial", initial, positive=True)
+        self.final = validation.finite_number("final", final, positive=True)
+        self.num_steps = validation.positive_integer("num_steps", num_steps)
 
     def _value(self, step: Any) -> Any:
         remaining = self._remaining(keras.ops.minimum(step / self.num_steps, 1.0))
@@ -187,7 +187,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
         super().__init__()
         if schedule is not None and not isinstance(schedule, LearningRateSchedule):
             raise TypeError(
-                _validation.describe(
+                validation.describe(
                     "`schedule` is no schedule.",
                     expected="a keras.optimizers.schedules.LearningRateSchedule, or None to log",
                     received=schedule,
@@ -204,7 +204,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
         self._acting_on = list(self.layers) if self.layers else _tempered_layers(self.model)
         if not self._acting_on:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "The model has no layer with a temperature.",
                     expected="a layer of tfgumbel.layers in the model",
                     received=self.model.name,

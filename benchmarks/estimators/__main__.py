@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks import common
 from benchmarks.estimators.cases import BASELINE, SHAPES
-from tfgumbel._files import write_json
+from tfgumbel.internal.files import write_json
 
 FLAGS = flags.FLAGS
 SUITES = ("timing", "accuracy", "memory")

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks import common
 from benchmarks.pruning import export_suite, projection_suite, quality_suite, step_suite
-from tfgumbel._files import write_json
+from tfgumbel.internal.files import write_json
 
 FLAGS = flags.FLAGS
 SUITES = ("steps", "projection", "export")

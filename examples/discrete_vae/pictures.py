@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel._files import save_figure
+from tfgumbel.internal.files import save_figure
 
 
 def _figure(rows, columns, size=0.7):

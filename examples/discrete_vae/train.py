@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from examples.discrete_vae import data
 from examples.discrete_vae.model import DiscreteVAE
 from tfgumbel import estimators
-from tfgumbel._files import whole_file, write_json
+from tfgumbel.internal.files import whole_file, write_json
 from tfgumbel.objectives import importance_weighted_bound
 
 # Chosen on validation images (README.md); others start from their functions' defaults, or 0.5.

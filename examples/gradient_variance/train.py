@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel import diagnostics
-from tfgumbel._files import save_figure
+from tfgumbel.internal.files import save_figure
 
 ESTIMATORS = (
     "reinforce",

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfgumbel import _validation
-
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 
 
@@ -28,7 +26,7 @@ def load(dataset: str = "digits", data_dir: str | None = None, validation: int =
         validation: if above 0, the last so many training images stand in for the test set, for
             choosing settings without looking at it.
     """
-    _validation.one_of("dataset", dataset, DATASETS)
+    validation.one_of("dataset", dataset, DATASETS)
     data = _digits() if dataset == "digits" else _tfds(dataset, data_dir)
     if validation:
         images, labels = data.train_images, data.train_labels

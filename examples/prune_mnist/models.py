@@ -2,7 +2,7 @@
 
 import keras
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 NAMES = ("lenet300", "lenet5", "resnet20")
 
@@ -22,7 +22,7 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int = 10) -
         model = keras.models.load_model(name)
         if tuple(model.input_shape[1:]) != tuple(input_shape):
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     f"The model in {name} takes other images.",
                     expected=f"input shape {input_shape}",
                     received=tuple(model.input_shape[1:]),
@@ -30,7 +30,7 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int = 10) -
                 )
             )
         return model
-    _validation.one_of("model", name, NAMES)
+    validation.one_of("model", name, NAMES)
     maker = {"lenet300": lenet300, "lenet5": lenet5, "resnet20": resnet20}[name]
     return maker(input_shape, num_classes)
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from pruning.report import SparsityReport
-from tfgumbel._files import save_figure
+from tfgumbel.internal.files import save_figure
 
 
 def draw_inputs(report: SparsityReport, image_shape: tuple[int, ...], path: pathlib.Path) -> bool:

@@ -12,8 +12,8 @@ import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
 from pruning.plots import ScoreHistory
-from tfgumbel import _validation
-from tfgumbel._files import whole_file, write_json
+from tfgumbel.internal import validation
+from tfgumbel.internal.files import whole_file, write_json
 
 METHODS = ("dense", "magnitude", "learned", "random")
 
@@ -76,7 +76,7 @@ def train(
     Returns:
         outcome: an `Outcome`; `numbers` holds accuracy (%), kept, size, seconds and settings.
     """
-    _validation.one_of("method", method, METHODS)
+    validation.one_of("method", method, METHODS)
     folder = pathlib.Path(run_dir) / method
     finished = _read(folder, settings)
     if finished is not None:

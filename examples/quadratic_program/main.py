@@ -13,9 +13,9 @@ from rich.table import Table
 
 from examples.quadratic_program import train
 from tfgumbel import diagnostics
-from tfgumbel._files import save_figure
 from tfgumbel.estimators import REGISTRY
 from tfgumbel.expectations import SCORE_FUNCTIONS
+from tfgumbel.internal.files import save_figure
 
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()

@@ -7,8 +7,8 @@ from scipy import stats
 
 import tfgumbel
 from tests.estimators.cases import CASES, Case
-from tfgumbel import _random
 from tfgumbel.estimators import REGISTRY, get, register
+from tfgumbel.internal import random
 
 
 def test_registry_names_are_public_and_duplicates_refused() -> None:
@@ -84,7 +84,7 @@ def test_options_of_single_estimators() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_uniform_is_uniform_on_the_open_interval(dtype: str) -> None:
-    draws = _random.uniform([1_000_000], 1, dtype).numpy()
+    draws = random.uniform([1_000_000], 1, dtype).numpy()
     assert draws.dtype == (np.float64 if dtype == "float64" else np.float32)
     assert draws.min() > 0 and draws.max() < 1
     assert stats.kstest(draws, "uniform").pvalue > 1e-4
@@ -94,23 +94,23 @@ def test_uniform_is_uniform_on_the_open_interval(dtype: str) -> None:
 
 def test_noise_has_its_distribution() -> None:
     for draw, name in (
-        (_random.gumbel, "gumbel_r"),
-        (_random.exponential, "expon"),
-        (_random.logistic, "logistic"),
+        (random.gumbel, "gumbel_r"),
+        (random.exponential, "expon"),
+        (random.logistic, "logistic"),
     ):
         assert stats.kstest(draw([300_000], 2).numpy(), name).pvalue > 1e-4
 
 
 def test_lattice_points_are_each_uniform_and_together_even() -> None:
-    shift = _random.uniform([4, 1, 50_000], 3)
-    points = _random.lattice(shift, tf.constant(1000), tf.constant(3)).numpy()
+    shift = random.uniform([4, 1, 50_000], 3)
+    points = random.lattice(shift, tf.constant(1000), tf.constant(3)).numpy()
     assert points.min() > 0 and points.max() < 1 and np.all(points * 2**24 % 2 == 1)
     for coordinate in range(4):
         for index in range(3):
             assert stats.kstest(points[coordinate, index], "uniform").pvalue > 1e-5
-    whole = _random.lattice(shift[:, :, :1], tf.constant(0), tf.constant(256)).numpy()[..., 0]
+    whole = random.lattice(shift[:, :, :1], tf.constant(0), tf.constant(256)).numpy()[..., 0]
     halves = [
-        _random.lattice(shift[:, :, :1], tf.constant(s), tf.constant(128)).numpy()[..., 0]
+        random.lattice(shift[:, :, :1], tf.constant(s), tf.constant(128)).numpy()[..., 0]
         for s in (0, 128)
     ]
     np.testing.assert_array_equal(whole, np.concatenate(halves, axis=1))
@@ -120,7 +120,7 @@ def test_lattice_points_are_each_uniform_and_together_even() -> None:
 
 
 def test_derived_seeds_differ() -> None:
-    seeds = [*_random.split(5, 3), *(_random.fold_in(5, step) for step in range(3))]
+    seeds = [*random.split(5, 3), *(random.fold_in(5, step) for step in range(3))]
     assert len({tuple(seed.numpy().tolist()) for seed in seeds}) == 6
-    draws = np.array([_random.uniform([1000], seed).numpy() for seed in seeds])
+    draws = np.array([random.uniform([1000], seed).numpy() for seed in seeds])
     assert np.abs(np.corrcoef(draws) - np.eye(6)).max() < 5 / np.sqrt(1000)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.diagnostics.enumeration import MAX_OUTCOMES, count_outcomes, exact_expectation
 from tfgumbel.diagnostics.moments import (
     Sums,
@@ -16,6 +15,7 @@ from tfgumbel.diagnostics.moments import (
 )
 from tfgumbel.diagnostics.table import Comparison, Row
 from tfgumbel.expectations import events
+from tfgumbel.internal import random, validation
 
 # Elements of the logits of one batch of draws: 1 MiB of float32.
 BATCH_ELEMENTS = 2**18
@@ -109,9 +109,9 @@ class Measurement:
     ):
         logits = events.check_logits(logits, event)
         specifications = name_specifications(estimators)
-        if _validation.positive_integer("num_draws", num_draws) < 2:
+        if validation.positive_integer("num_draws", num_draws) < 2:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`num_draws` is too small for a variance.",
                     expected="an integer >= 2",
                     received=num_draws,
@@ -142,7 +142,7 @@ class Measurement:
     def run(self, seed: Any, temperature: Any) -> Comparison:
         """Draws and sums up; a tensor as temperature is traced once for all its values."""
         sums, seconds = _accumulate(
-            self._functions, self._num_batches, _random.normalize_seed(seed), temperature
+            self._functions, self._num_batches, random.normalize_seed(seed), temperature
         )
         return Comparison(
             rows={
@@ -196,7 +196,7 @@ def _accumulate(
     sums: dict[str, Sums] = {}
     seconds: dict[str, list[float]] = {label: [] for label in functions}
     for batch in range(num_batches + 1):
-        batch_seed = _random.fold_in(seed, batch)
+        batch_seed = random.fold_in(seed, batch)
         for label, function in functions.items():
             start = time.perf_counter()
             result = {
@@ -221,7 +221,7 @@ def name_specifications(estimators: Iterable[str] | Mapping[str, Any]) -> dict[s
         specifications = {name: name for name in names}
         if len(specifications) < len(names):
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "An estimator is named twice.",
                     expected="distinct names, or a mapping from distinct labels",
                     received=names,
@@ -230,7 +230,7 @@ def name_specifications(estimators: Iterable[str] | Mapping[str, Any]) -> dict[s
             )
     if not specifications:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`estimators` is empty.",
                 expected="at least one estimator",
                 received=estimators,

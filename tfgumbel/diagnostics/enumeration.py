@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.expectations import events
+from tfgumbel.internal import validation
 
 MAX_OUTCOMES = 2**16
 
@@ -87,7 +87,7 @@ def count_outcomes(shape: Any, event: str, max_outcomes: int) -> int:
     number = classes ** math.prod(variables)
     if number > max_outcomes:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "The outcomes are too many to enumerate.",
                 expected=f"at most {max_outcomes} joint outcomes",
                 received=f"{classes} ** {math.prod(variables)}, from logits of shape {shape}",
@@ -119,7 +119,7 @@ def _evaluate(f: Callable[[tf.Tensor], tf.Tensor], chosen: np.ndarray, logits: t
     values = tf.convert_to_tensor(f(tf.cast(chosen, logits.dtype)))
     if values.shape != (len(chosen),):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`f` returned values of the wrong shape.",
                 expected=f"one value for each of {len(chosen)} outcomes",
                 received=tuple(values.shape),

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.diagnostics.enumeration import outcome_codes
 from tfgumbel.estimators import REGISTRY
 from tfgumbel.expectations import SCORE_FUNCTIONS, RunningMean, expectation
+from tfgumbel.internal import validation
 
 Sums = dict[str, np.ndarray]
 
@@ -25,7 +25,7 @@ def resolve(specification: Any, *, event: str) -> tuple[dict[str, Any], bool]:
     """
     name, options = specification if isinstance(specification, tuple) else (specification, {})
     if isinstance(name, str):
-        _validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
+        validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
         if name in SCORE_FUNCTIONS:
             if "baseline" in inspect.signature(SCORE_FUNCTIONS[name]).parameters:
                 options = {"baseline": RunningMean(), **options}
@@ -68,7 +68,7 @@ def sample_gradients(
     gradients = tape.gradient(value, repeated)
     if gradients is None:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "An estimator gave no gradient for the logits.",
                 expected="a sample differentiable in the logits",
                 received=f"{arguments['estimator']!r}",
@@ -149,7 +149,7 @@ def _check_entry(name: str, event: str) -> None:
     entry = REGISTRY[name]
     if entry.event != event:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"`{name}` is not an estimator of {event} variables.",
                 expected=f"event={entry.event!r}",
                 received=event,
@@ -159,7 +159,7 @@ def _check_entry(name: str, event: str) -> None:
         )
     if not entry.differentiable:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"`{name}` has no gradient.",
                 expected="a gradient estimator",
                 received=name,

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _random
 from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.enumeration import probabilities
 from tfgumbel.estimators import gumbel_softmax
+from tfgumbel.internal import random
 
 SHOWN = 10
 
@@ -38,7 +38,7 @@ def plot_gumbel_softmax_samples(
     References: Jang, Gu & Poole, ICLR 2017, figure 1.
     """
     logits = tf.convert_to_tensor(logits)
-    seed = _random.normalize_seed(seed)
+    seed = random.normalize_seed(seed)
     repeated = tf.broadcast_to(logits, [num_samples, logits.shape[0]])
     probs = probabilities(logits, "categorical")
     classes = np.arange(len(probs))

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _random
 from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.comparison import name_specifications
 from tfgumbel.diagnostics.moments import resolve
 from tfgumbel.expectations import expectation
+from tfgumbel.internal import random
 
 NUM_SAMPLES = (1, 3, 10, 30, 100, 300, 1000)
 
@@ -66,7 +66,7 @@ def variance_by_num_samples(
     """
     logits = tf.convert_to_tensor(logits)
     repeated = tf.broadcast_to(logits, [num_trials, *logits.shape])
-    seeds = _random.split(seed, len(num_samples))
+    seeds = random.split(seed, len(num_samples))
     variances: dict[str, np.ndarray] = {}
     errors: dict[str, np.ndarray] = {}
     for label, specification in name_specifications(estimators).items():

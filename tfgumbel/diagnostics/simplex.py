@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _random
 from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.moments import resolve, sample_gradients
+from tfgumbel.internal import random
 
 NUM_CLASSES = 3
 BATCH_ELEMENTS = 2**20
@@ -91,7 +91,7 @@ def simplex_variances(
         for column, temperature in enumerate(temperatures):
             count = total = square = np.zeros(())
             for batch in range(num_batches):
-                parts = sums(_random.fold_in(seed, batch), tf.constant(temperature))
+                parts = sums(random.fold_in(seed, batch), tf.constant(temperature))
                 count, total, square = (
                     old + part.numpy()
                     for old, part in zip((count, total, square), parts, strict=True)

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfgumbel import _random
 from tfgumbel.estimators.stretched_concrete import check_ends
+from tfgumbel.internal import random
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
@@ -116,7 +116,7 @@ class HardConcrete(tfp.distributions.Distribution):
     def _sample_n(self, n: Any, seed: Any = None) -> tf.Tensor:
         shape = tf.concat([[n], self.batch_shape_tensor()], axis=0)
         seed = tfp.random.sanitize_seed(seed, salt="hard_concrete")
-        noise = tf.cast(_random.logistic(shape, seed, self.dtype), self.dtype)
+        noise = tf.cast(random.logistic(shape, seed, self.dtype), self.dtype)
         return self._gate(self.logits + noise)
 
     def _quantile(self, value: tf.Tensor) -> tf.Tensor:

@@ -9,26 +9,26 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
+from tfgumbel.internal import random, validation
 
 
 def arguments(
     logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Checks an estimator's arguments and makes tensors of them."""
-    logits = _validation.bernoulli_logits(logits)
-    dtype = _validation.compute_dtype(logits.dtype)
+    logits = validation.bernoulli_logits(logits)
+    dtype = validation.compute_dtype(logits.dtype)
     return (
         logits,
-        _validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
-        _random.normalize_seed(seed),
+        validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
+        random.normalize_seed(seed),
     )
 
 
 def perturb(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Adds logistic noise, in the compute dtype."""
-    logits = tf.cast(logits, _validation.compute_dtype(logits.dtype))
-    return logits + _random.logistic(tf.shape(logits), seed, logits.dtype)
+    logits = tf.cast(logits, validation.compute_dtype(logits.dtype))
+    return logits + random.logistic(tf.shape(logits), seed, logits.dtype)
 
 
 def threshold(scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

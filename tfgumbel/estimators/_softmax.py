@@ -10,31 +10,31 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
+from tfgumbel.internal import random, validation
 
 
 def arguments(
     logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Checks an estimator's arguments and makes tensors of them."""
-    logits = _validation.categorical_logits(logits)
-    dtype = _validation.compute_dtype(logits.dtype)
+    logits = validation.categorical_logits(logits)
+    dtype = validation.compute_dtype(logits.dtype)
     return (
         logits,
-        _validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
-        _random.normalize_seed(seed),
+        validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
+        random.normalize_seed(seed),
     )
 
 
 def center(logits: tf.Tensor) -> tf.Tensor:
     """Casts to the compute dtype and shifts each row's largest logit to 0 (NaN: all masked)."""
-    logits = tf.cast(logits, _validation.compute_dtype(logits.dtype))
+    logits = tf.cast(logits, validation.compute_dtype(logits.dtype))
     return logits - tf.reduce_max(logits, axis=-1, keepdims=True)
 
 
 def perturb(logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Adds Gumbel noise to centered logits."""
-    return logits + _random.gumbel(tf.shape(logits), seed, logits.dtype)
+    return logits + random.gumbel(tf.shape(logits), seed, logits.dtype)
 
 
 def sample(centered: tf.Tensor, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

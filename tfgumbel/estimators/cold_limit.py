@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax
 from tfgumbel.estimators.registry import register
+from tfgumbel.internal import random, validation
 
 
 @register(
@@ -44,7 +44,7 @@ def zero_temperature_gumbel_rao(logits: Any, *, seed: Any) -> tf.Tensor:
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    return _hard(_validation.categorical_logits(logits), _random.normalize_seed(seed))
+    return _hard(validation.categorical_logits(logits), random.normalize_seed(seed))
 
 
 @tf.custom_gradient

@@ -13,7 +13,7 @@ v = upstream, the estimate averages over K draws
 
 import tensorflow as tf
 
-from tfgumbel import _random
+from tfgumbel.internal import random
 
 # Elements of noise in one chunk: 128 KiB of float32, so that a chunk stays in a core's L2 cache.
 CHUNK_ELEMENTS = 32768
@@ -80,17 +80,17 @@ def categorical_gumbel_rao_monte_carlo_vjp(
     num_chunks = -(-num_samples // chunk)
     dtype = logits.dtype
     if stratified:
-        shift = _random.uniform(tf.stack([num_classes + 1, 1, rows]), seed, dtype)
+        shift = random.uniform(tf.stack([num_classes + 1, 1, rows]), seed, dtype)
 
     def draw(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Uniform noise of the other classes and of the drawn one; their exponentials are -log."""
         if stratified:
-            noise = _random.lattice(shift, step * chunk, chunk)
+            noise = random.lattice(shift, step * chunk, chunk)
             return noise[1:], noise[:1]
-        others, winner = _random.split(_random.fold_in(seed, step))
+        others, winner = random.split(random.fold_in(seed, step))
         return (
-            _random.uniform(tf.stack([num_classes, chunk, rows]), others, dtype),
-            _random.uniform(tf.stack([1, chunk, rows]), winner, dtype),
+            random.uniform(tf.stack([num_classes, chunk, rows]), others, dtype),
+            random.uniform(tf.stack([1, chunk, rows]), winner, dtype),
         )
 
     def body(step, others, winner, weight, logits_sum, temperature_sum):

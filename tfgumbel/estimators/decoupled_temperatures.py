@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax
 from tfgumbel.estimators.registry import register
+from tfgumbel.internal import random, validation
 
 
 @register(
@@ -49,7 +49,7 @@ def decoupled_straight_through_gumbel_softmax(
     [0.0, 1.0]
     """
     logits, temperature, seed = _softmax.arguments(logits, temperature, seed)
-    forward_temperature = _validation.temperature_tensor(
+    forward_temperature = validation.temperature_tensor(
         forward_temperature, temperature.dtype, name="forward_temperature"
     )
     return _hard(logits, temperature, forward_temperature, seed)
@@ -60,7 +60,7 @@ def _hard(
     logits: tf.Tensor, temperature: tf.Tensor, forward_temperature: tf.Tensor, seed: tf.Tensor
 ) -> Any:
     centered = _softmax.center(logits)
-    noise = _random.gumbel(tf.shape(centered), seed, centered.dtype)
+    noise = random.gumbel(tf.shape(centered), seed, centered.dtype)
     scores = centered + forward_temperature * noise
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:

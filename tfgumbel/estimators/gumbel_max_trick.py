@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax
 from tfgumbel.estimators.registry import register
+from tfgumbel.internal import random, validation
 
 
 @register(
@@ -38,6 +38,6 @@ def gumbel_max(logits: Any, *, seed: Any) -> tf.Tensor:
     >>> tfgumbel.gumbel_max([[0.0, -float("inf")]], seed=0).numpy().tolist()
     [[1.0, 0.0]]
     """
-    logits = _validation.categorical_logits(logits)
-    seed = _random.normalize_seed(seed)
+    logits = validation.categorical_logits(logits)
+    seed = random.normalize_seed(seed)
     return tf.stop_gradient(_softmax.sample(_softmax.center(logits), seed, logits.dtype))

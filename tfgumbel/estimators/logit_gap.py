@@ -5,9 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.estimators import _softmax
 from tfgumbel.estimators.registry import register
+from tfgumbel.internal import validation
 
 
 @register(
@@ -51,7 +51,7 @@ def gapped_straight_through(
     """
     if not isinstance(gap, numbers.Real) or not 0.0 <= gap < float("inf"):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`gap` is invalid.", expected="a finite number >= 0", received=gap, fix="try 1.0"
             )
         )

@@ -28,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.estimators import quadrature_series
+from tfgumbel.internal import validation
 
 Series = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
@@ -65,7 +65,7 @@ def categorical_gumbel_rao_vjp(
     num_classes = logits.shape[-1]
     if num_classes is None:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "The number of classes is unknown when tracing.",
                 expected="logits with a static last axis",
                 received=logits.shape,

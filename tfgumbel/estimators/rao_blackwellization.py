@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax, quadrature
 from tfgumbel.estimators.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
 from tfgumbel.estimators.registry import register
+from tfgumbel.internal import random, validation
 
 
 @register(
@@ -63,14 +63,14 @@ def gumbel_rao(
     """
     exact = num_samples == "exact"
     if not exact:
-        num_samples = _validation.positive_integer("num_samples", num_samples)
-    stratified = _validation.one_of("noise", noise, ("independent", "stratified")) == "stratified"
+        num_samples = validation.positive_integer("num_samples", num_samples)
+    stratified = validation.one_of("noise", noise, ("independent", "stratified")) == "stratified"
     with_temperature = not isinstance(temperature, numbers.Real)
 
     @tf.custom_gradient
     def hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
         centered = _softmax.center(logits)
-        forward_seed, backward_seed = _random.split(seed)
+        forward_seed, backward_seed = random.split(seed)
         sample = _softmax.sample(centered, forward_seed, centered.dtype)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:

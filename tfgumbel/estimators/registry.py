@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 Function = TypeVar("Function", bound=Callable[..., tf.Tensor])
 
@@ -85,7 +85,7 @@ def register(**description: Any) -> Callable[[Function], Function]:
         name = function.__name__
         if name in _ENTRIES:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "An estimator is registered twice.",
                     expected="a new name",
                     received=name,
@@ -108,4 +108,4 @@ def get(name: str) -> Entry:
     >>> get("gumbel_softmax").hard
     False
     """
-    return _ENTRIES[_validation.one_of("estimator", name, _ENTRIES)]
+    return _ENTRIES[validation.one_of("estimator", name, _ENTRIES)]

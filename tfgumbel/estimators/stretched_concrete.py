@@ -5,9 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.estimators import _sigmoid
 from tfgumbel.estimators.registry import register
+from tfgumbel.internal import validation
 
 
 @register(
@@ -82,9 +82,9 @@ def hard_concrete_expected_l0(
     0.8318
     """
     check_ends(lower, upper)
-    logits = _validation.bernoulli_logits(logits)
-    dtype = _validation.compute_dtype(logits.dtype)
-    temperature = _validation.temperature_tensor(temperature, dtype)
+    logits = validation.bernoulli_logits(logits)
+    dtype = validation.compute_dtype(logits.dtype)
+    temperature = validation.temperature_tensor(temperature, dtype)
     shift = temperature * math.log(-lower / upper)
     return tf.cast(tf.sigmoid(tf.cast(logits, dtype) - shift), logits.dtype)
 
@@ -93,7 +93,7 @@ def check_ends(lower: float, upper: float) -> None:
     """Raises ValueError unless the interval reaches beyond [0, 1] on both sides."""
     if not (-math.inf < lower < 0.0 and 1.0 < upper < math.inf):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`lower` and `upper` do not stretch the unit interval.",
                 expected="lower < 0 and upper > 1, finite",
                 received=(lower, upper),

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 
 class RunningMean(tf.Module):
@@ -30,7 +30,7 @@ class RunningMean(tf.Module):
         super().__init__(name="running_mean")
         if not 0.0 <= decay < 1.0:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     "`decay` is out of range.",
                     expected="a number in [0, 1)",
                     received=decay,

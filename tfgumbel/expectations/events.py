@@ -4,26 +4,26 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import _softmax
+from tfgumbel.internal import random, validation
 
 EVENTS = ("categorical", "bernoulli")
 
 
 def check_logits(logits: Any, event: str) -> tf.Tensor:
     """Converts and checks the logits of one kind of variable."""
-    _validation.one_of("event", event, EVENTS)
+    validation.one_of("event", event, EVENTS)
     if event == "categorical":
-        return _validation.categorical_logits(logits)
-    return _validation.bernoulli_logits(logits)
+        return validation.categorical_logits(logits)
+    return validation.bernoulli_logits(logits)
 
 
 def sample(logits: tf.Tensor, seed: tf.Tensor, event: str) -> tf.Tensor:
     """Draws exact samples: one-hot or 0 and 1, the shape and dtype of `logits`."""
     if event == "categorical":
         return _softmax.sample(_softmax.center(logits), seed, logits.dtype)
-    wide = tf.cast(logits, _validation.compute_dtype(logits.dtype))
-    noise = _random.logistic(tf.shape(wide), seed, wide.dtype)
+    wide = tf.cast(logits, validation.compute_dtype(logits.dtype))
+    noise = random.logistic(tf.shape(wide), seed, wide.dtype)
     return tf.cast(wide + noise > 0, logits.dtype)
 
 
@@ -33,7 +33,7 @@ def log_prob(logits: tf.Tensor, outcome: tf.Tensor, event: str) -> tf.Tensor:
     Returns:
         log_prob: float32 (float64 for float64 logits), the logits' leading axes, broadcast.
     """
-    wide = tf.cast(logits, _validation.compute_dtype(logits.dtype))
+    wide = tf.cast(logits, validation.compute_dtype(logits.dtype))
     if event == "categorical":
         normalized = tf.nn.log_softmax(wide)
         return tf.reduce_sum(tf.where(outcome > 0, normalized, tf.zeros_like(normalized)), -1)

@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import REGISTRY
 from tfgumbel.expectations import events
 from tfgumbel.expectations.score_function import SCORE_FUNCTIONS, check_values
+from tfgumbel.internal import random, validation
 
 
 def expectation(
@@ -64,13 +64,13 @@ def expectation(
     >>> bool(abs(value - 7 / 3) < 0.2), bool(gradient[0] < 0.0 < gradient[2])
     (True, True)
     """
-    num_samples = _validation.positive_integer("num_samples", num_samples)
+    num_samples = validation.positive_integer("num_samples", num_samples)
     name = estimator if isinstance(estimator, str) else None
     if name is not None:
-        _validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
+        validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
         event = REGISTRY[name].event if name in REGISTRY else event
     logits = events.check_logits(logits, event)
-    seed = _random.normalize_seed(seed)
+    seed = random.normalize_seed(seed)
     if name in SCORE_FUNCTIONS:
         method = SCORE_FUNCTIONS[name]
         values = method(f, logits, seed=seed, num_samples=num_samples, event=event, **options)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.estimators import REGISTRY
 from tfgumbel.expectations import events
 from tfgumbel.expectations.baselines import RunningMean
+from tfgumbel.internal import validation
 
 Method = TypeVar("Method", bound=Callable[..., tf.Tensor])
 
@@ -25,7 +25,7 @@ def score_function(method: Method) -> Method:
     name = method.__name__
     if name in SCORE_FUNCTIONS or name in REGISTRY:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "An estimator is registered twice.",
                 expected="a new name",
                 received=name,
@@ -70,7 +70,7 @@ def reinforce_baseline(
     """
     if baseline is None:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`baseline` is missing.",
                 expected="a RunningMean, or a number or tensor that broadcasts with f's values",
                 received=baseline,
@@ -113,7 +113,7 @@ def check_values(values: Any, axes: tf.TensorShape) -> None:
     shape = getattr(values, "shape", None)
     if shape is None or shape.rank in (None, 0) or not axes[: shape.rank].is_compatible_with(shape):
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`f` returned values of the wrong shape.",
                 expected=f"the first axes of {tuple(axes)}: one value for each sample, or for each "
                 "sample and member of the batch",

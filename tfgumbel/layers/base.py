@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
-from tfgumbel import _random, _validation
 from tfgumbel.estimators import registry
+from tfgumbel.internal import random, validation
 
 Temperature: TypeAlias = float | LearningRateSchedule | Literal["learnable"]
 Inference: TypeAlias = Literal["sample", "argmax", "probs"]
@@ -80,7 +80,7 @@ class DiscreteLayer(keras.layers.Layer):
         _check_temperature(temperature, initial_temperature, entry)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral)):
             raise TypeError(
-                _validation.describe(
+                validation.describe(
                     "`seed` is invalid.",
                     expected="an int, or None for a random one",
                     received=seed,
@@ -88,7 +88,7 @@ class DiscreteLayer(keras.layers.Layer):
                 )
             )
         self.supports_masking = True
-        self.inference = _validation.one_of("inference", inference, get_args(Inference))
+        self.inference = validation.one_of("inference", inference, get_args(Inference))
         self.seed = None if seed is None else int(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
@@ -143,7 +143,7 @@ class DiscreteLayer(keras.layers.Layer):
     def temperature(self, value: Any) -> None:
         if self._temperature is None or self._learnable or self._schedule is not None:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     f"The temperature of layer {self.name!r} cannot be set.",
                     expected="a layer constructed with a float temperature",
                     received="one that learns it"
@@ -194,7 +194,7 @@ class DiscreteLayer(keras.layers.Layer):
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             # The state is mirrored: without this every replica would draw the same noise.
-            seed = _random.fold_in(seed, replica.replica_id_in_sync_group)
+            seed = random.fold_in(seed, replica.replica_id_in_sync_group)
         return seed
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -225,7 +225,7 @@ def _check_event(entry: registry.Entry, event: str) -> None:
     if entry.event != event:
         known = [name for name, other in registry.REGISTRY.items() if other.event == event]
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"Estimator {entry.name!r} is for {entry.event} variables.",
                 expected="one of " + ", ".join(known),
                 received=entry.name,
@@ -240,7 +240,7 @@ def _check_temperature(temperature: Any, initial_temperature: Any, entry: regist
     number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
     if not (learnable or number or isinstance(temperature, LearningRateSchedule)):
         raise TypeError(
-            _validation.describe(
+            validation.describe(
                 "`temperature` is invalid.",
                 expected="a float, a keras.optimizers.schedules.LearningRateSchedule "
                 'or "learnable"',
@@ -250,7 +250,7 @@ def _check_temperature(temperature: Any, initial_temperature: Any, entry: regist
         )
     if not number and not entry.takes_temperature:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"Estimator {entry.name!r} has no temperature to change.",
                 expected="a float, which it ignores",
                 received=temperature,
@@ -264,7 +264,7 @@ def _check_temperature(temperature: Any, initial_temperature: Any, entry: regist
             if other.temperature_gradient and other.event == entry.event
         ]
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 f"Estimator {entry.name!r} gives its temperature no gradient.",
                 expected="to learn it, one of " + ", ".join(known),
                 received=temperature,
@@ -272,4 +272,4 @@ def _check_temperature(temperature: Any, initial_temperature: Any, entry: regist
             )
         )
     if learnable:
-        _validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")
+        validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")

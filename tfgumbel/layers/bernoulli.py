@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
 
 
@@ -27,8 +27,8 @@ class SingleLogitLayer(DiscreteLayer):
     event = "bernoulli"
 
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        inputs = _validation.floating_tensor("inputs", inputs)
-        logits = tf.cast(inputs, _validation.compute_dtype(inputs.dtype))
+        inputs = validation.floating_tensor("inputs", inputs)
+        logits = tf.cast(inputs, validation.compute_dtype(inputs.dtype))
         return tf.cast(self._evaluate(logits, training), self.compute_dtype)
 
     def build(self, input_shape: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
 
 
@@ -38,7 +38,7 @@ class ClassAxisLayer(DiscreteLayer):
         super().__init__(estimator, **kwargs)
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise TypeError(
-                _validation.describe(
+                validation.describe(
                     "`axis` is invalid.", expected="an int", received=axis, fix="pass one axis"
                 )
             )
@@ -48,7 +48,7 @@ class ClassAxisLayer(DiscreteLayer):
         rank = len(input_shape)
         if not -rank <= self.axis < rank:
             raise ValueError(
-                _validation.describe(
+                validation.describe(
                     f"The inputs of layer {self.name!r} have no axis {self.axis}.",
                     expected=f"an axis from {-rank} to {rank - 1}" if rank else "a class axis",
                     received=f"shape {tuple(input_shape)}",
@@ -61,8 +61,8 @@ class ClassAxisLayer(DiscreteLayer):
         self.built = True
 
     def call(self, inputs: Any, class_mask: Any = None, training: bool = False) -> tf.Tensor:
-        inputs = _validation.floating_tensor("inputs", inputs)
-        logits = tf.cast(inputs, _validation.compute_dtype(inputs.dtype))
+        inputs = validation.floating_tensor("inputs", inputs)
+        logits = tf.cast(inputs, validation.compute_dtype(inputs.dtype))
         if class_mask is not None:
             logits = tf.where(_boolean(class_mask), logits, float("-inf"))
         sample = self._evaluate(_swap(logits, self.axis, -1), training)
@@ -125,7 +125,7 @@ def _boolean(class_mask: Any) -> tf.Tensor:
     class_mask = tf.convert_to_tensor(class_mask)
     if class_mask.dtype != tf.bool:
         raise TypeError(
-            _validation.describe(
+            validation.describe(
                 "`class_mask` is not boolean.",
                 expected="dtype bool, True for classes that may be drawn",
                 received=class_mask.dtype.name,

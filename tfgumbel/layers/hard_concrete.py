@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel import _validation
 from tfgumbel.estimators.stretched_concrete import hard_concrete_expected_l0
+from tfgumbel.internal import validation
 from tfgumbel.layers.base import Inference, Temperature
 from tfgumbel.layers.bernoulli import SingleLogitLayer
 
@@ -69,7 +69,7 @@ class HardConcreteLayer(SingleLogitLayer):
             seed=seed,
             **kwargs,
         )
-        self.l0_penalty = _validation.finite_number("l0_penalty", l0_penalty)
+        self.l0_penalty = validation.finite_number("l0_penalty", l0_penalty)
         self.lower = lower
         self.upper = upper
 
@@ -77,7 +77,7 @@ class HardConcreteLayer(SingleLogitLayer):
         gate = super().call(inputs, training=training)
         if self.l0_penalty:
             is_open = hard_concrete_expected_l0(
-                tf.cast(inputs, _validation.compute_dtype(inputs.dtype)),
+                tf.cast(inputs, validation.compute_dtype(inputs.dtype)),
                 temperature=self.temperature,
                 lower=self.lower,
                 upper=self.upper,

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from rich.progress import Progress
 
-from tfgumbel import _random, _validation
+from tfgumbel.internal import random, validation
 
 
 def elbo(log_likelihood: Any, kl: Any, *, kl_weight: Any = 1.0) -> tf.Tensor:
@@ -45,7 +45,7 @@ def elbo(log_likelihood: Any, kl: Any, *, kl_weight: Any = 1.0) -> tf.Tensor:
     kl = tf.convert_to_tensor(kl)
     if kl.shape.rank < log_likelihood.shape.rank:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`kl` has fewer axes than `log_likelihood`.",
                 expected="the axes of log_likelihood, then those of the latents",
                 received=f"kl {tuple(kl.shape)}, log_likelihood {tuple(log_likelihood.shape)}",
@@ -134,30 +134,30 @@ def importance_weighted_bound(
     References:
         Burda, Grosse and Salakhutdinov, 2016, Importance weighted autoencoders, equation 8.
     """
-    num_samples = _validation.positive_integer("num_samples", num_samples)
-    batch_size = _validation.positive_integer("batch_size", batch_size)
-    samples_per_call = _validation.positive_integer("samples_per_call", samples_per_call)
+    num_samples = validation.positive_integer("num_samples", num_samples)
+    batch_size = validation.positive_integer("batch_size", batch_size)
+    samples_per_call = validation.positive_integer("samples_per_call", samples_per_call)
     inputs = tf.convert_to_tensor(inputs)
     if inputs.shape.rank == 0 or inputs.shape[0] == 0:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`inputs` holds no example.",
                 expected="shape (num_examples, ...) with num_examples >= 1",
                 received=tuple(inputs.shape),
                 fix="put the examples on the first axis",
             )
         )
-    seed = _random.normalize_seed(seed)
+    seed = random.normalize_seed(seed)
     bounds = []
     with Progress(disable=not progress) as bar:
         task = bar.add_task(f"bound with {num_samples} samples", total=inputs.shape[0])
         for start in range(0, inputs.shape[0], batch_size):
             x = inputs[start : start + batch_size]
-            batch_seed = _random.fold_in(seed, start)
+            batch_seed = random.fold_in(seed, start)
             total = np.full(x.shape[0], -np.inf)
             for done in range(0, num_samples, samples_per_call):
                 count = min(samples_per_call, num_samples - done)
-                weights = log_weights(x, count, _random.fold_in(batch_seed, done))
+                weights = log_weights(x, count, random.fold_in(batch_seed, done))
                 total = np.logaddexp(total, tf.reduce_logsumexp(weights, axis=0).numpy())
             bounds.append(total - math.log(num_samples))
             bar.advance(task, x.shape[0])

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 
 def categorical_kl(logits: Any, prior_logits: Any = None) -> tf.Tensor:
@@ -34,22 +34,22 @@ def categorical_kl(logits: Any, prior_logits: Any = None) -> tf.Tensor:
         >>> categorical_kl(tf.math.log([[0.25, 0.75], [0.5, 0.5]])).numpy().round(4).tolist()
         [0.13079999387264252, 0.0]
     """
-    logits = _validation.floating_tensor("logits", logits)
+    logits = validation.floating_tensor("logits", logits)
     if logits.shape.rank == 0:
         raise ValueError(
-            _validation.describe(
+            validation.describe(
                 "`logits` has no class axis.",
                 expected="shape (..., num_classes)",
                 received=tuple(logits.shape),
                 fix="use bernoulli_kl for log odds, one per binary variable",
             )
         )
-    dtype = _validation.compute_dtype(logits.dtype)
+    dtype = validation.compute_dtype(logits.dtype)
     log_q = tf.nn.log_softmax(tf.cast(logits, dtype))
     if prior_logits is None:
         log_p = -tf.math.log(tf.cast(tf.shape(logits)[-1], dtype))
     else:
-        prior_logits = _validation.floating_tensor("prior_logits", prior_logits)
+        prior_logits = validation.floating_tensor("prior_logits", prior_logits)
         log_p = tf.nn.log_softmax(tf.cast(prior_logits, dtype))
     # The product 0 (log 0 - log p) should be 0 and is NaN: a class of probability 0 is taken
     # out before it, so that its gradient is taken out too.
@@ -83,9 +83,9 @@ def bernoulli_kl(logits: Any, prior_logits: Any = 0.0) -> tf.Tensor:
         >>> float(bernoulli_kl(100.0))  # a sure outcome against a fair coin: log 2
         0.6931471824645996
     """
-    logits = _validation.floating_tensor("logits", logits)
-    prior_logits = _validation.floating_tensor("prior_logits", prior_logits)
-    dtype = _validation.compute_dtype(logits.dtype)
+    logits = validation.floating_tensor("logits", logits)
+    prior_logits = validation.floating_tensor("prior_logits", prior_logits)
+    dtype = validation.compute_dtype(logits.dtype)
     logit, prior = tf.cast(logits, dtype), tf.cast(prior_logits, dtype)
     divergence = _outcome_term(logit, prior) + _outcome_term(-logit, -prior)
     return tf.cast(divergence, logits.dtype)

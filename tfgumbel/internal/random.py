@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import _validation
+from tfgumbel.internal import validation
 
 ALGORITHM = "philox"
 COMPILED_ALGORITHM = "threefry"
@@ -36,7 +36,7 @@ def normalize_seed(seed: Any) -> tf.Tensor:
     """
 
     def describe(received: Any) -> str:
-        return _validation.describe(
+        return validation.describe(
             "`seed` is invalid.",
             expected="an int, a pair of ints, or an integer tensor of shape [2]",
             received=received,
@@ -93,7 +93,7 @@ def uniform(
             in a thousand draws.
         algorithm: `ALGORITHM`, or `COMPILED_ALGORITHM` in what XLA compiles.
     """
-    dtype = _validation.compute_dtype(tf.as_dtype(dtype))
+    dtype = validation.compute_dtype(tf.as_dtype(dtype))
     half_step = 2.0**-53 if dtype == tf.float64 else 2.0**-24
     draws = tf.random.stateless_uniform(shape, normalize_seed(seed), dtype=dtype, alg=algorithm)
     return draws + tf.constant(half_step, dtype)
