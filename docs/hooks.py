@@ -10,7 +10,7 @@ from typing import Any
 
 import pruning
 import tfgumbel
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.registry import REGISTRY
 
 
 def estimator_table() -> str:
@@ -20,12 +20,12 @@ def estimator_table() -> str:
         "|---|---|---|---|---|---|",
     ]
     for entry in sorted(
-        REGISTRY.values(), key=lambda entry: (entry.event != "categorical", entry.name)
+        REGISTRY.values(), key=lambda entry: (entry.acts_on, str(entry.variables[0]), entry.name)
     ):
         cells = (
             f"`{entry.name}`",
-            entry.event,
-            "hard" if entry.hard else "relaxed",
+            " or ".join(map(str, entry.variables)),
+            "hard" if getattr(entry, "hard", True) else "relaxed",
             entry.bias,
             entry.use_when,
             entry.reference,
@@ -42,7 +42,7 @@ def public_objects() -> dict[str, str]:
             value = getattr(package, name)
             inner = {f"{name}.{key}": getattr(value, key) for key in getattr(value, "__all__", ())}
             for key, item in (inner or {name: value}).items():
-                if item.__module__.startswith(("tfgumbel.", "pruning.")):
+                if getattr(item, "__module__", "").startswith(("tfgumbel.", "pruning.")):
                     paths[key] = f"{item.__module__}.{item.__qualname__}"
     return paths
 

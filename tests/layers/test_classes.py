@@ -7,9 +7,12 @@ import tensorflow as tf
 
 from tests.layers.cases import case_id, gradient, logits, make
 from tfgumbel import layers
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.registry import sample_estimators
 
-CATEGORICAL = [name for name, entry in REGISTRY.items() if entry.event == "categorical"]
+ESTIMATORS = sample_estimators()
+
+CATEGORICAL = [name for name, entry in ESTIMATORS.items() if entry.variable is ONE_HOT_CATEGORICAL]
 every_estimator = pytest.mark.parametrize("case", CATEGORICAL, ids=case_id)
 
 

@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from tests.layers.cases import gradient, logits
 from tfgumbel import layers
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.distributions.abilities import BERNOULLI
+from tfgumbel.registry import sample_estimators
 from tfgumbel.schedules import LinearTemperature
+
+ESTIMATORS = sample_estimators()
 
 
 def test_a_number_can_be_set_without_retracing():
@@ -17,7 +20,7 @@ def test_a_number_can_be_set_without_retracing():
     for count, temperature in enumerate((1.0, 0.3, 5.0)):
         layer.temperature = temperature
         assert float(layer.temperature) == np.float32(temperature)
-        expected = REGISTRY["gumbel_softmax"](logits(), temperature=temperature, seed=(0, count))
+        expected = ESTIMATORS["gumbel_softmax"](logits(), temperature=temperature, seed=(0, count))
         np.testing.assert_allclose(step(logits()), expected, rtol=1e-5)
     assert step.experimental_get_tracing_count() == 1
     assert [weight.name for weight in layer.non_trainable_weights][1:] == ["temperature"]
@@ -50,11 +53,11 @@ def test_keras_schedules_serve():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, entry in REGISTRY.items() if entry.temperature_gradient]
+    "name", [name for name, entry in ESTIMATORS.items() if entry.temperature_gradient]
 )
 def test_a_learned_temperature_has_the_estimators_gradient(name):
     kind = layers.CategoricalLayer
-    if REGISTRY[name].event == "bernoulli":
+    if ESTIMATORS[name].variable is BERNOULLI:
         kind = layers.BernoulliLayer
     layer = kind(name, temperature="learnable", initial_temperature=0.7, seed=2)
     assert float(layer.temperature) == pytest.approx(0.7)
@@ -64,7 +67,7 @@ def test_a_learned_temperature_has_the_estimators_gradient(name):
         loss = tf.reduce_sum(layer(inputs, training=True) * upstream)
     grad = tape.gradient(loss, weight)
     _, expected = gradient(
-        lambda t: REGISTRY[name](inputs, temperature=t, seed=(2, 0)), layer.temperature, upstream
+        lambda t: ESTIMATORS[name](inputs, temperature=t, seed=(2, 0)), layer.temperature, upstream
     )
     assert float(expected) != 0.0
     # d temperature / d log temperature = temperature

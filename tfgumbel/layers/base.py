@@ -1,6 +1,5 @@
 """What every layer shares: temperature, inference, seed, precision and saving."""
 
-import inspect
 import math
 import numbers
 import weakref
@@ -10,17 +9,15 @@ import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
-from tfgumbel.estimators import registry
+from tfgumbel import registry
+from tfgumbel.distributions.abilities import Variable
 from tfgumbel.internal import random, validation
 
 Temperature: TypeAlias = float | LearningRateSchedule | Literal["learnable"]
 Inference: TypeAlias = Literal["sample", "argmax", "probs"]
 
 # The discrete counterpart of a relaxed estimator: what its model stands for outside training.
-_ROUNDED = {
-    "categorical": "straight_through_gumbel_softmax",
-    "bernoulli": "bernoulli_straight_through_gumbel_softmax",
-}
+_ROUNDED = "straight_through_gumbel_softmax"
 
 
 class DiscreteLayer(keras.layers.Layer):
@@ -29,7 +26,7 @@ class DiscreteLayer(keras.layers.Layer):
     Not to be used itself; `CategoricalLayer` and `BernoulliLayer` take any estimator by name.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY`.
+        estimator: A name in `tfgumbel.registry.REGISTRY`.
         temperature: A positive float; a schedule, a function of this layer's own training calls;
             or "learnable", the exponential of a trained weight. Ignored as a float by estimators
             without a temperature. The current one is a weight: saved, restored, and readable as
@@ -56,7 +53,7 @@ class DiscreteLayer(keras.layers.Layer):
             where the estimator cannot follow.
     """
 
-    event: ClassVar[Literal["categorical", "bernoulli"]]
+    variable: ClassVar[Variable]
 
     def __init__(
         self,
@@ -68,15 +65,14 @@ class DiscreteLayer(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        entry = registry.get(estimator)
+        entry = _entry(estimator, self.variable)
         options = {
             name: kwargs.pop(name, parameter.default)
-            for name, parameter in inspect.signature(entry.function).parameters.items()
+            for name, parameter in entry.parameters.items()
             if name not in ("logits", "temperature", "seed")
             and (name in kwargs or parameter.default is not parameter.empty)
         }
         super().__init__(**kwargs)
-        _check_event(entry, self.event)
         _check_temperature(temperature, initial_temperature, entry)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral)):
             raise TypeError(
@@ -164,12 +160,12 @@ class DiscreteLayer(keras.layers.Layer):
         if self.inference == "probs":
             return self._probs(logits)
         if self.inference == "argmax":
-            return self._mode(logits)
+            return self.variable.mode(logits)
         return self._sample(logits)
 
     def _sample(self, logits: tf.Tensor) -> tf.Tensor:
         if self._entry.exact_sampling and not self._entry.hard:
-            rounded = registry.get(_ROUNDED[self.event])
+            rounded = registry.counterpart(registry.get(_ROUNDED), self.variable)
             return rounded(logits, temperature=self.temperature, seed=self._next_seed())
         return self._draw(logits)
 
@@ -179,10 +175,10 @@ class DiscreteLayer(keras.layers.Layer):
         )
 
     def _probs(self, logits: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError
+        return self.variable.mean(logits)
 
-    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError
+    def _distribution(self, logits: tf.Tensor) -> Any:
+        return self._entry.distribution(logits, temperature=self.temperature, **dict(self._options))
 
     def _follow_schedule(self) -> None:
         if self._schedule is not None:
@@ -221,20 +217,26 @@ class DiscreteLayer(keras.layers.Layer):
         return cls(**config)
 
 
-def _check_event(entry: registry.Entry, event: str) -> None:
-    if entry.event != event:
-        known = [name for name, other in registry.REGISTRY.items() if other.event == event]
-        raise ValueError(
-            validation.describe(
-                f"Estimator {entry.name!r} is for {entry.event} variables.",
-                expected="one of " + ", ".join(known),
-                received=entry.name,
-                fix="CategoricalLayer takes classes on an axis, BernoulliLayer single logits",
-            )
+def _entry(estimator: str, variable: Variable) -> registry.SampleEstimator:
+    """The registry's entry of an estimator for this kind of variable."""
+    entry = registry.get(estimator)
+    if isinstance(entry, registry.SampleEstimator) and entry.variable is variable:
+        return entry
+    raise ValueError(
+        validation.describe(
+            f"Estimator {estimator!r} cannot serve this layer.",
+            expected="one of " + ", ".join(registry.sample_estimators(variable)),
+            received=estimator,
+            fix="tfgumbel.expectation takes those that act on the loss"
+            if entry.acts_on == "loss"
+            else "CategoricalLayer takes classes on an axis, BernoulliLayer single logits",
         )
+    )
 
 
-def _check_temperature(temperature: Any, initial_temperature: Any, entry: registry.Entry) -> None:
+def _check_temperature(
+    temperature: Any, initial_temperature: Any, entry: registry.SampleEstimator
+) -> None:
     """Refuses what is no temperature; the estimator itself checks the value."""
     learnable = isinstance(temperature, str) and temperature == "learnable"
     number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
@@ -260,8 +262,8 @@ def _check_temperature(temperature: Any, initial_temperature: Any, entry: regist
     if learnable and not entry.temperature_gradient:
         known = [
             name
-            for name, other in registry.REGISTRY.items()
-            if other.temperature_gradient and other.event == entry.event
+            for name, other in registry.sample_estimators(entry.variable).items()
+            if other.temperature_gradient
         ]
         raise ValueError(
             validation.describe(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
 
@@ -13,7 +14,7 @@ class ClassAxisLayer(DiscreteLayer):
     """What the layers of categorical variables share; not to be used itself.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "categorical".
+        estimator: A name in `tfgumbel.registry.REGISTRY` for one-hot categorical variables.
         axis: The axis of the classes, an int.
         **kwargs: As in `DiscreteLayer`.
 
@@ -32,7 +33,7 @@ class ClassAxisLayer(DiscreteLayer):
         ValueError: when built, if the inputs have no axis `axis`.
     """
 
-    event = "categorical"
+    variable = ONE_HOT_CATEGORICAL
 
     def __init__(self, estimator: str, *, axis: int = -1, **kwargs: Any):
         super().__init__(estimator, **kwargs)
@@ -61,18 +62,33 @@ class ClassAxisLayer(DiscreteLayer):
         self.built = True
 
     def call(self, inputs: Any, class_mask: Any = None, training: bool = False) -> tf.Tensor:
+        sample = self._evaluate(self._prepare(inputs, class_mask), training)
+        return tf.cast(_swap(sample, -1, self.axis), self.compute_dtype)
+
+    def _prepare(self, inputs: Any, class_mask: Any) -> tf.Tensor:
+        """Logits with the classes on the last axis, masked ones at -inf, in the compute dtype."""
         inputs = validation.floating_tensor("inputs", inputs)
         logits = tf.cast(inputs, validation.compute_dtype(inputs.dtype))
         if class_mask is not None:
             logits = tf.where(_boolean(class_mask), logits, float("-inf"))
-        sample = self._evaluate(_swap(logits, self.axis, -1), training)
-        return tf.cast(_swap(sample, -1, self.axis), self.compute_dtype)
+        return _swap(logits, self.axis, -1)
 
-    def _probs(self, logits: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(logits)
+    def distribution(self, inputs: Any, class_mask: Any = None) -> Any:
+        """The TFP distribution that the layer draws from in training.
 
-    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
-        return tf.one_hot(tf.argmax(logits, axis=-1), tf.shape(logits)[-1], dtype=logits.dtype)
+        Its densities, entropies and divergences are TFP's, for instance
+        `tfp.distributions.kl_divergence(layer.distribution(logits), prior)`.
+
+        Args:
+            inputs: Logits, as in a call.
+            class_mask: As in a call.
+
+        Returns:
+            distribution: A `OneHotCategorical`, or where samples are relaxed the
+            `RelaxedOneHotCategorical` at the current temperature; the classes on the last axis,
+            the batch shape that of the other axes; float32 or float64.
+        """
+        return self._distribution(self._prepare(inputs, class_mask))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "axis": self.axis}
@@ -86,7 +102,7 @@ class CategoricalLayer(ClassAxisLayer):
     returns and how it is differentiated is the estimator's affair: see `tfgumbel.<estimator>`.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "categorical".
+        estimator: A name in `tfgumbel.registry.REGISTRY` for one-hot categorical variables.
         temperature: Positive float, schedule or "learnable"; as in `DiscreteLayer`.
         axis: The axis of the classes.
         inference: "sample", "argmax" or "probs"; as in `DiscreteLayer`.
