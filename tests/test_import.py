@@ -23,3 +23,12 @@ assert "pruning" in sys.modules
 
 def test_what_is_not_used_is_not_imported():
     subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=240)
+
+
+def test_another_keras_backend_is_refused_in_one_line():
+    script = "import keras; keras.config.backend = lambda: 'jax'; import tfgumbel"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=240
+    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode and "'jax'" in last and "KERAS_BACKEND=tensorflow" in last

@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+import tfgumbel.internal.backend  # noqa: F401
 from tfgumbel import (
     diagnostics,
     distributions,

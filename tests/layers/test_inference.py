@@ -1,5 +1,6 @@
 """What layers return when not training."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,3 +98,17 @@ def test_without_a_weight_there_is_no_penalty():
     layer = layers.HardConcreteLayer()
     layer(logits(), training=True)
     assert layer.losses == []
+
+
+def test_inference_is_checked_and_warns_where_it_comes_too_late():
+    layer = layers.GumbelRaoLayer(seed=0)
+    with pytest.raises(ValueError, match="`inference` is unknown"):
+        layer.inference = "mode"
+    layer.inference = "argmax"
+    model = keras.Sequential([keras.Input([3]), layer])
+    inputs = np.array([[0.0, 0.1, 0.0]] * 8, "float32")
+    np.testing.assert_array_equal(model.predict(inputs, verbose=0), [[0.0, 1.0, 0.0]] * 8)
+    with pytest.warns(UserWarning, match="make_predict_function"):
+        layer.inference = "probs"
+    model.make_predict_function(force=True)
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), tf.nn.softmax(inputs), rtol=1e-5)

@@ -9,7 +9,7 @@ from tests.layers.cases import gradient, logits
 from tfgumbel import layers
 from tfgumbel.distributions.abilities import BERNOULLI
 from tfgumbel.registry import sample_estimators
-from tfgumbel.schedules import LinearTemperature
+from tfgumbel.schedules import LinearTemperature, TemperatureSchedule
 
 ESTIMATORS = sample_estimators()
 
@@ -105,3 +105,37 @@ def test_double_precision_temperatures_stay_double():
     assert float(layer.temperature) == 0.7
     layer.temperature = 0.3
     assert float(layer.temperature) == 0.3
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf"), tf.constant(-2.0)])
+def test_a_temperature_that_is_none_cannot_be_set(value):
+    layer = layers.GumbelSoftmaxLayer(0.5)
+    with pytest.raises(ValueError, match="`temperature` is invalid"):
+        layer.temperature = value
+    assert float(layer.temperature) == 0.5
+    exact = layers.GumbelRaoLayer(0.5)
+    exact.temperature = 0.0  # the cold limit
+
+
+def test_schedules_that_end_at_zero_are_held_above_it():
+    schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 2, end_learning_rate=0.0)
+    model = keras.Sequential(
+        [keras.Input([3]), keras.layers.Dense(4), layers.GumbelSoftmaxLayer(schedule, seed=0)]
+    )
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 3)), np.ones((8, 4)), batch_size=2, epochs=2, verbose=0)
+    assert float(model.layers[-1].temperature) == np.float32(1e-3)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    model = keras.Sequential([keras.Input([3]), keras.layers.Dense(4), layers.GumbelSoftmaxLayer()])
+    model.compile("sgd", "mse")
+    callback = TemperatureSchedule(schedule)
+    model.fit(np.ones((8, 3)), np.ones((8, 4)), batch_size=2, verbose=0, callbacks=[callback])
+    assert float(model.layers[-1].temperature) == np.float32(1e-3)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_a_learned_temperature_is_held_above_zero():
+    layer = layers.GumbelSoftmaxLayer("learnable")
+    layer.trainable_variables[0].assign(-200.0)
+    assert float(layer.temperature) == np.float32(1e-3)
+    assert np.isfinite(layer(logits(), training=True)).all()

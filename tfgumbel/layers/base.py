@@ -2,6 +2,8 @@
 
 import math
 import numbers
+import threading
+import warnings
 import weakref
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -9,7 +11,7 @@ import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
-from tfgumbel import registry
+from tfgumbel import registry, schedules
 from tfgumbel.distributions.abilities import Variable
 from tfgumbel.internal import random, validation
 
@@ -18,6 +20,8 @@ Inference: TypeAlias = Literal["sample", "argmax", "probs"]
 
 # The discrete counterpart of a relaxed estimator: what its model stands for outside training.
 _ROUNDED = "straight_through_gumbel_softmax"
+# A seed is read, moved on and written in one piece, whatever the number of Python threads.
+_SEED_LOCK = threading.Lock()
 
 
 class DiscreteLayer(keras.layers.Layer):
@@ -30,7 +34,8 @@ class DiscreteLayer(keras.layers.Layer):
         temperature: A positive float; a schedule, a function of this layer's own training calls;
             or "learnable", the exponential of a trained weight. Ignored as a float by estimators
             without a temperature. The current one is a weight: saved, restored, and readable as
-            `layer.temperature`; a float's can be set, `layer.temperature = 0.3`.
+            `layer.temperature`; a float's can be set, `layer.temperature = 0.3`. What is scheduled
+            or learned stays at 1e-3 or above.
         initial_temperature: Where "learnable" starts.
         inference: What is returned when not training.
             "sample", the default: a discrete sample, from relaxed estimators too. The layer is a
@@ -43,7 +48,8 @@ class DiscreteLayer(keras.layers.Layer):
             is a weight, `seed_state`: in `.keras` and `.weights.h5` files, in checkpoints and
             backups, so a resumed run goes on with the noise it would have drawn. Two layers with
             the same int draw the same noise: give each its own, or None. Replicas of
-            `tf.distribute` draw different noise.
+            `tf.distribute` draw different noise, and so do calls from several Python threads;
+            a function that was traced once must not run in two threads at a time, though.
         **kwargs: The estimator's options, then the arguments of `keras.layers.Layer`.
 
     Raises:
@@ -84,7 +90,8 @@ class DiscreteLayer(keras.layers.Layer):
                 )
             )
         self.supports_masking = True
-        self.inference = validation.one_of("inference", inference, get_args(Inference))
+        self._traced = False
+        self.inference = inference
         self.seed = None if seed is None else int(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
@@ -107,7 +114,9 @@ class DiscreteLayer(keras.layers.Layer):
         if self._learnable:
             initial = math.log(self._initial_temperature)
         else:
-            initial = float(self._schedule(0) if self._schedule else self._argument)
+            initial = float(
+                schedules.floored(self._schedule(0)) if self._schedule else self._argument
+            )
         self._temperature = self.add_weight(
             name="log_temperature" if self._learnable else "temperature",
             shape=(),
@@ -133,7 +142,7 @@ class DiscreteLayer(keras.layers.Layer):
         if self._temperature is None:
             return None
         value = tf.convert_to_tensor(self._temperature)  # keras.ops leaves a mirrored one as it is.
-        return tf.exp(value) if self._learnable else value
+        return schedules.floored(tf.exp(value)) if self._learnable else value
 
     @temperature.setter
     def temperature(self, value: Any) -> None:
@@ -150,13 +159,36 @@ class DiscreteLayer(keras.layers.Layer):
                     fix="construct it with temperature=1.0, or leave its temperature alone",
                 )
             )
+        variable = tf.convert_to_tensor(self._temperature)
+        value = validation.temperature_tensor(value, variable.dtype, allow_zero=self._allows_zero)
         self._temperature.assign(value)
+
+    @property
+    def _allows_zero(self) -> bool:
+        return dict(self._options).get("num_samples") == "exact"
+
+    @property
+    def inference(self) -> Inference:
+        """What is returned when not training: "sample", "argmax" or "probs"."""
+        return self._inference
+
+    @inference.setter
+    def inference(self, value: Inference) -> None:
+        self._inference = validation.one_of("inference", value, get_args(Inference))
+        if self._traced:
+            warnings.warn(
+                f"Layer {self.name!r} was traced already; functions traced before keep its former "
+                "`inference`. Call model.make_predict_function(force=True), and "
+                "model.make_test_function(force=True), or compile the model again.",
+                stacklevel=2,
+            )
 
     def _evaluate(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns a sample, the mode or the probabilities for prepared logits."""
         if training:
             self._follow_schedule()
             return self._draw(logits)
+        self._traced = self._traced or tf.inside_function()
         if self.inference == "probs":
             return self._probs(logits)
         if self.inference == "argmax":
@@ -182,11 +214,13 @@ class DiscreteLayer(keras.layers.Layer):
 
     def _follow_schedule(self) -> None:
         if self._schedule is not None:
-            self._temperature.assign(self._schedule(tf.convert_to_tensor(self._step)))
+            value = self._schedule(tf.convert_to_tensor(self._step))
+            self._temperature.assign(schedules.floored(value))
             self._step.assign_add(1)
 
     def _next_seed(self) -> tf.Tensor:
-        seed = self.seed_generator.next()
+        with _SEED_LOCK:
+            seed = self.seed_generator.next()
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             # The state is mirrored: without this every replica would draw the same noise.

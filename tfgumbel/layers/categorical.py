@@ -1,6 +1,6 @@
 """Categorical variables: classes on an axis, class masks, any estimator by name."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 import tensorflow as tf
@@ -9,6 +9,8 @@ from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
 
+EmptyRows: TypeAlias = Literal["error", "zeros"]
+
 
 class ClassAxisLayer(DiscreteLayer):
     """What the layers of categorical variables share; not to be used itself.
@@ -16,14 +18,15 @@ class ClassAxisLayer(DiscreteLayer):
     Args:
         estimator: A name in `tfgumbel.registry.REGISTRY` for one-hot categorical variables.
         axis: The axis of the classes, an int.
+        empty_rows: What a row with every class masked gives: "error", which raises in eager mode
+            and gives NaN in a graph; or "zeros", a sample of 0 and a gradient of 0, for padding.
         **kwargs: As in `DiscreteLayer`.
 
     Call arguments:
         inputs: Logits, floating, any shape with the classes on `axis`. A Keras mask of the leading
             axes is handed on unchanged.
         class_mask: Boolean, broadcastable to `inputs`; False classes are never drawn and their
-            logits get a gradient of exactly 0. A row of False alone raises in eager mode and gives
-            NaN in graph mode.
+            logits get a gradient of exactly 0. For a row of False alone see `empty_rows`.
         training: Whether to draw as the estimator does (True) or as `inference` says.
 
     Returns:
@@ -35,8 +38,11 @@ class ClassAxisLayer(DiscreteLayer):
 
     variable = ONE_HOT_CATEGORICAL
 
-    def __init__(self, estimator: str, *, axis: int = -1, **kwargs: Any):
+    def __init__(
+        self, estimator: str, *, axis: int = -1, empty_rows: EmptyRows = "error", **kwargs: Any
+    ):
         super().__init__(estimator, **kwargs)
+        self.empty_rows = validation.one_of("empty_rows", empty_rows, get_args(EmptyRows))
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise TypeError(
                 validation.describe(
@@ -62,7 +68,13 @@ class ClassAxisLayer(DiscreteLayer):
         self.built = True
 
     def call(self, inputs: Any, class_mask: Any = None, training: bool = False) -> tf.Tensor:
-        sample = self._evaluate(self._prepare(inputs, class_mask), training)
+        logits = self._prepare(inputs, class_mask)
+        if self.empty_rows == "zeros":
+            filled = tf.reduce_any(logits > float("-inf"), axis=-1, keepdims=True)
+            sample = self._evaluate(tf.where(filled, logits, 0.0), training)
+            sample = tf.where(filled, sample, 0.0)
+        else:
+            sample = self._evaluate(logits, training)
         return tf.cast(_swap(sample, -1, self.axis), self.compute_dtype)
 
     def _prepare(self, inputs: Any, class_mask: Any) -> tf.Tensor:
@@ -70,7 +82,7 @@ class ClassAxisLayer(DiscreteLayer):
         inputs = validation.floating_tensor("inputs", inputs)
         logits = tf.cast(inputs, validation.compute_dtype(inputs.dtype))
         if class_mask is not None:
-            logits = tf.where(_boolean(class_mask), logits, float("-inf"))
+            logits = tf.where(_checked_mask(class_mask, logits), logits, float("-inf"))
         return _swap(logits, self.axis, -1)
 
     def distribution(self, inputs: Any, class_mask: Any = None) -> Any:
@@ -91,7 +103,7 @@ class ClassAxisLayer(DiscreteLayer):
         return self._distribution(self._prepare(inputs, class_mask))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
+        return {**super().get_config(), "axis": self.axis, "empty_rows": self.empty_rows}
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -137,7 +149,7 @@ class CategoricalLayer(ClassAxisLayer):
         return {**super().get_config(), "estimator": self.estimator}
 
 
-def _boolean(class_mask: Any) -> tf.Tensor:
+def _checked_mask(class_mask: Any, inputs: tf.Tensor) -> tf.Tensor:
     class_mask = tf.convert_to_tensor(class_mask)
     if class_mask.dtype != tf.bool:
         raise TypeError(
@@ -146,6 +158,19 @@ def _boolean(class_mask: Any) -> tf.Tensor:
                 expected="dtype bool, True for classes that may be drawn",
                 received=class_mask.dtype.name,
                 fix="cast it: tf.cast(class_mask, tf.bool)",
+            )
+        )
+    try:
+        shape = tf.broadcast_static_shape(class_mask.shape, inputs.shape)
+    except ValueError:
+        shape = None
+    if shape is None or not shape.is_compatible_with(inputs.shape):
+        raise ValueError(
+            validation.describe(
+                "`class_mask` does not broadcast to the inputs.",
+                expected=f"axes of 1, or those of the inputs' shape {tuple(inputs.shape)}",
+                received=tuple(class_mask.shape),
+                fix="give it the classes on the same axis as the inputs have them",
             )
         )
     return class_mask
