@@ -15,7 +15,7 @@ from tfgumbel import (
     schedules,
 )
 from tfgumbel.estimators import *  # noqa: F403
-from tfgumbel.expectations import RunningMean, expectation
+from tfgumbel.expectations import RunningMean, expectation, multi_sample_bound
 from tfgumbel.internal.random import fold_in
 from tfgumbel.layers import *  # noqa: F403
 
@@ -32,6 +32,7 @@ __all__ = [
     "expectations",
     "fold_in",
     "layers",
+    "multi_sample_bound",
     "objectives",
     "registry",
     "schedules",

@@ -126,12 +126,18 @@ class LossEstimator(Entry):
     """An estimator that acts on the loss, a name for `tfgumbel.expectation`.
 
     Attributes:
-        function: `function(program, *, seed, ...) -> costs`: it runs the program as it needs, and
-            returns costs of shape (num_samples, batch) whose gradient is the estimator's.
-        variable: The kinds of variable that it can draw, all of them unless said otherwise.
+        function: `function(program, *, seed, ...) -> value`: it runs the program as it needs, and
+            returns the objective, shape (batch,), whose gradient is the estimator's.
+        kinds: The kinds of variable that it can draw, all of them unless said otherwise.
+        multi_sample: Whether it knows the gradient of a multi-sample bound.
+        cascades: Whether a draw may depend on an earlier one.
+        min_samples: The number of samples that it needs of each example.
     """
 
     kinds: tuple[Variable, ...] = VARIABLES
+    multi_sample: bool = False
+    cascades: bool = True
+    min_samples: int = 1
     acts_on: ClassVar[Literal["sample", "loss"]] = "loss"
 
     @property

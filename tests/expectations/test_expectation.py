@@ -57,13 +57,15 @@ def test_what_the_program_closes_over_gets_the_mean_sample(name, variable):
             program, logits, estimator=name, seed=5, num_samples=7, **arguments(name)
         )
     for_weight, for_logits = tape.gradient(value, [weight, logits])
-    assert value.shape == (2,) and seen[0].shape == (14, 3)
+    assert value.shape == (2,)
+    assert np.all(np.isfinite(for_logits)) and np.any(for_logits != 0)
+    if len(seen) > 1 or seen[0].shape != (14, 3):
+        return  # several runs, or several outcomes at once: see test_unbiased
     samples = tf.reshape(seen[0], [7, 2, 3])
     np.testing.assert_allclose(for_weight, tf.reduce_sum(tf.reduce_mean(samples, 0), 0), rtol=1e-5)
     np.testing.assert_allclose(
         value, tf.reduce_mean(tf.linalg.matvec(samples, weight), 0), rtol=1e-5
     )
-    assert np.all(np.isfinite(for_logits)) and np.any(for_logits != 0)
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])
@@ -224,7 +226,9 @@ def program(draw, logits):
     ("changes", "message"),
     [
         ({"estimator": "reinforced"}, "reinforce_baseline"),
-        ({"estimator": "reinforce_baseline"}, "RunningMean"),
+        ({"estimator": "reinforce_loo"}, "num_samples >= 2"),
+        ({"estimator": "unordered_set", "set_size": 1}, "set_size"),
+        ({"estimator": "enumeration", "max_outcomes": 8}, r"3 \*\* 2"),
         ({"estimator": "reinforce", "num_samples": 0}, "num_samples"),
         ({"estimator": "gumbel_max"}, "no gradient"),
         ({"estimator": "gumbel_rao"}, "needs a temperature"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.internal import validation
+from tfgumbel.internal import random, validation
 from tfgumbel.numerics import sigmoid, softmax
 
 
@@ -53,8 +53,44 @@ class Variable(abc.ABC):
     def log_prob(self, logits: tf.Tensor, outcome: tf.Tensor) -> tf.Tensor:
         """Log probability of each variable's outcome, float32 or wider, without the event's axis.
 
-        Masked classes add nothing, nor to the gradient.
+        Linear in the outcome: at a mean it is the expected one, and its derivative for the outcome
+        is what straight-through estimators follow. Classes of probability 0 add nothing where they
+        were not drawn, nor to the gradient.
         """
+
+    @abc.abstractmethod
+    def perturb(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Scores with noise, reparameterised, in the compute dtype: what decides the outcome."""
+
+    @abc.abstractmethod
+    def perturb_given(self, logits: tf.Tensor, outcome: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The same, of the noise given the outcome; reparameterised in the logits."""
+
+    @abc.abstractmethod
+    def decide(self, scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """The outcome of scores with noise."""
+
+    @abc.abstractmethod
+    def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """The relaxed sample of scores with noise."""
+
+    @abc.abstractmethod
+    def relax(
+        self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws a reparameterised sample of the relaxation.
+
+        Returns:
+            sample: The shape and dtype of `logits`.
+            unsquashed: The sample before the map that makes it a probability, from which
+                `relaxed_log_prob` is stable: its logarithm, or its log odds.
+        """
+
+    @abc.abstractmethod
+    def relaxed_log_prob(
+        self, logits: tf.Tensor, temperature: tf.Tensor, unsquashed: tf.Tensor
+    ) -> tf.Tensor:
+        """Log density of `unsquashed` under the relaxation, without the event's axis."""
 
     @abc.abstractmethod
     def mean(self, logits: tf.Tensor) -> tf.Tensor:
@@ -81,6 +117,14 @@ class Variable(abc.ABC):
         """The outcome's number, int32; of a relaxed sample, that of what it rounds to."""
 
 
+def _weighted(outcome: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
+    """outcome * log_probs, 0 for what is impossible and did not happen."""
+    possible = log_probs > float("-inf")
+    outcome = tf.cast(outcome, log_probs.dtype)
+    happened = tf.where(outcome > 0, log_probs, tf.zeros_like(log_probs))
+    return tf.where(possible, outcome * tf.where(possible, log_probs, 0.0), happened)
+
+
 class OneHotCategorical(Variable):
     """Classes on the last axis; samples are one-hot."""
 
@@ -96,7 +140,51 @@ class OneHotCategorical(Variable):
 
     def log_prob(self, logits: tf.Tensor, outcome: tf.Tensor) -> tf.Tensor:
         log_probs = tf.nn.log_softmax(tf.cast(logits, validation.compute_dtype(logits.dtype)))
-        return tf.reduce_sum(tf.where(outcome > 0, log_probs, tf.zeros_like(log_probs)), -1)
+        return tf.reduce_sum(_weighted(outcome, log_probs), axis=-1)
+
+    def perturb(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return softmax.perturb(softmax.center(logits), seed)
+
+    def perturb_given(self, logits: tf.Tensor, outcome: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        # Paulus et al. 2021, eq. 9: -log E_i at the outcome i, else -log(E_j / p_j + E_i).
+        log_probs = tf.nn.log_softmax(tf.cast(logits, validation.compute_dtype(logits.dtype)))
+        present = log_probs > float("-inf")
+        log_noise = -random.gumbel(tf.shape(log_probs), seed, log_probs.dtype)
+        drawn = tf.reduce_sum(tf.where(outcome > 0, log_noise, 0.0), axis=-1, keepdims=True)
+        others = log_noise - tf.where(present, log_probs, 0.0)
+        scores = -tf.where(outcome > 0, log_noise, drawn + tf.nn.softplus(others - drawn))
+        return tf.where(present, scores, float("-inf"))
+
+    def decide(self, scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        return softmax.one_hot_argmax(scores, dtype)
+
+    def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        return tf.cast(softmax.tempered_softmax(scores, tf.cast(temperature, scores.dtype)), dtype)
+
+    def relax(
+        self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = self.perturb(logits, seed)
+        logarithm = tf.nn.log_softmax(scores * (1.0 / tf.cast(temperature, scores.dtype)))
+        return tf.cast(tf.exp(logarithm), logits.dtype), logarithm
+
+    def relaxed_log_prob(
+        self, logits: tf.Tensor, temperature: tf.Tensor, unsquashed: tf.Tensor
+    ) -> tf.Tensor:
+        # ExpConcrete, Maddison et al. 2017, eq. 24, over the classes that are not masked.
+        present = unsquashed > float("-inf")
+        temperature = tf.cast(temperature, unsquashed.dtype)
+        scores = tf.cast(logits, unsquashed.dtype) - temperature * tf.where(
+            present, unsquashed, tf.zeros_like(unsquashed)
+        )
+        count = tf.reduce_sum(tf.cast(present, unsquashed.dtype), axis=-1)
+        total = tf.reduce_logsumexp(tf.where(present, scores, float("-inf")), axis=-1)
+        return (
+            tf.math.lgamma(count)
+            + (count - 1.0) * tf.math.log(temperature)
+            + tf.reduce_sum(tf.where(present, scores, 0.0), axis=-1)
+            - count * total
+        )
 
     def mean(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(logits)
@@ -132,7 +220,44 @@ class Bernoulli(Variable):
 
     def log_prob(self, logits: tf.Tensor, outcome: tf.Tensor) -> tf.Tensor:
         wide = tf.cast(logits, validation.compute_dtype(logits.dtype))
-        return tf.where(outcome > 0, tf.math.log_sigmoid(wide), tf.math.log_sigmoid(-wide))
+        return _weighted(outcome, tf.math.log_sigmoid(wide)) + _weighted(
+            1.0 - outcome, tf.math.log_sigmoid(-wide)
+        )
+
+    def perturb(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return sigmoid.perturb(logits, seed)
+
+    def perturb_given(self, logits: tf.Tensor, outcome: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        # Tucker et al. 2017, appendix C: with R logistic, log(1 + e^R / (1 - p)) for a 1, and
+        # -log(1 + e^R / p) for a 0.
+        wide = tf.cast(logits, validation.compute_dtype(logits.dtype))
+        sign = 2.0 * tf.cast(outcome, wide.dtype) - 1.0
+        noise = random.logistic(tf.shape(wide), seed, wide.dtype)
+        return sign * tf.nn.softplus(noise + tf.nn.softplus(sign * wide))
+
+    def decide(self, scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        return sigmoid.threshold(scores, dtype)
+
+    def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        return tf.cast(
+            tf.sigmoid(sigmoid.temper(scores, tf.cast(temperature, scores.dtype))), dtype
+        )
+
+    def relax(
+        self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = self.perturb(logits, seed)
+        odds = sigmoid.temper(scores, tf.cast(temperature, scores.dtype))
+        return tf.cast(tf.sigmoid(odds), logits.dtype), odds
+
+    def relaxed_log_prob(
+        self, logits: tf.Tensor, temperature: tf.Tensor, unsquashed: tf.Tensor
+    ) -> tf.Tensor:
+        # The logistic density, Maddison et al. 2017, appendix B, eq. 25.
+        temperature = tf.cast(temperature, unsquashed.dtype)
+        noise = temperature * unsquashed - tf.cast(logits, unsquashed.dtype)
+        density = tf.math.log_sigmoid(noise) + tf.math.log_sigmoid(-noise)
+        return tf.math.log(temperature) + density
 
     def mean(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(logits)

@@ -5,9 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel import registry
-from tfgumbel.expectations.program import Answer, Program, Site
-from tfgumbel.internal import random, validation
+from tfgumbel.expectations.estimate import estimate
+from tfgumbel.expectations.program import Program
 
 
 def expectation(
@@ -50,7 +49,7 @@ def expectation(
         **options: Further arguments of the estimator, such as `baseline` of "reinforce_baseline".
 
     Returns:
-        value: Shape (batch,), float32, or float64 where the cost is.
+        value: Shape (batch,), the mean over the samples, float32, or float64 where the cost is.
 
     Raises:
         TypeError: if `seed` is not made of integers, or an option is unknown.
@@ -72,71 +71,4 @@ def expectation(
     References: Schulman, Heess, Weber & Abbeel, "Gradient estimation using stochastic computation
     graphs", NeurIPS 2015; Paulus, Maddison & Krause, ICLR 2021, appendix B, for relaxed cascades.
     """
-    bound = Program(program, inputs, num_samples)
-    seed = random.normalize_seed(seed)
-    if isinstance(estimator, tuple):
-        estimator, given = estimator
-        options = {**given, **options}
-    if not isinstance(estimator, str):
-        function = estimator
-        chosen = {} if temperature is None else {"temperature": temperature}
-        costs = bound.run(
-            lambda site: function(site.logits, seed=site.seed, **chosen, **options), seed
-        ).costs
-        return tf.reduce_mean(costs, axis=0)
-    entry = registry.get(estimator)
-    options = _checked_options(entry, temperature, options)
-    if isinstance(entry, registry.SampleEstimator):
-        costs = bound.run(_answer(entry, options), seed).costs
-    else:
-        costs = entry.function(bound, seed=seed, **options)
-    return tf.reduce_mean(costs, axis=0)
-
-
-def _checked_options(
-    entry: registry.Entry, temperature: Any, options: dict[str, Any]
-) -> dict[str, Any]:
-    """The estimator's options, the temperature among them, or an error that says what is wrong."""
-    if not entry.differentiable:
-        raise ValueError(
-            validation.describe(
-                f"Estimator {entry.name!r} has no gradient.",
-                expected="an estimator of gradients",
-                received=entry.name,
-                fix='"reinforce" draws exact samples too, and has one',
-            )
-        )
-    if temperature is not None and "temperature" not in options:
-        options = {**options, "temperature": temperature}
-    if entry.needs_temperature and "temperature" not in options:
-        raise ValueError(
-            validation.describe(
-                f"Estimator {entry.name!r} needs a temperature.",
-                expected="a positive number, tensor or variable",
-                received=None,
-                fix="pass `temperature=0.5`, say",
-            )
-        )
-    known = [name for name in entry.parameters if name not in ("logits", "program", "seed")]
-    for name in options:
-        if name not in known:
-            raise TypeError(
-                validation.describe(
-                    f"Estimator {entry.name!r} has no option {name!r}.",
-                    expected="one of " + ", ".join(known) if known else "no option",
-                    received=name,
-                    fix="leave it out, or change the estimator",
-                )
-            )
-    return options
-
-
-def _answer(entry: registry.SampleEstimator, options: Mapping[str, Any]) -> Answer:
-    """Answers every draw by an estimator, or by what it is for another kind of variable."""
-
-    def answer(site: Site) -> tf.Tensor:
-        chosen = registry.counterpart(entry, site.variable)
-        known = {name: value for name, value in options.items() if name in chosen.parameters}
-        return chosen.function(site.logits, seed=site.seed, **known)
-
-    return answer
+    return estimate(Program(program, inputs, num_samples), estimator, seed, temperature, options)

@@ -12,6 +12,7 @@ from tfgumbel.registry import LossEstimator, register
     bias="unbiased",
     use_when="costs of any kind, few variables, many samples: the variance is large",
     reference="Williams, Machine Learning 8, 1992, eq. 5",
+    multi_sample=True,
 )
 def reinforce(program: Program, *, seed: tf.Tensor) -> tf.Tensor:
     """REINFORCE: the gradient of the cost at fixed draws, plus cost * grad log p(D).
@@ -23,9 +24,9 @@ def reinforce(program: Program, *, seed: tf.Tensor) -> tf.Tensor:
         seed: Int tensor of shape [2].
 
     Returns:
-        costs: Shape (num_samples, batch).
+        value: Shape (batch,).
 
     References: Williams, Machine Learning 8, 1992, eq. 5.
     """
     run = program.run(hard, seed)
-    return with_score(run, run.costs)
+    return with_score(program, run, program.objective.signal(run.costs, 0.0))

@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from tfgumbel.expectations._running_mean import RunningMean
 from tfgumbel.expectations.program import Program, hard
-from tfgumbel.expectations.score_function import with_score
-from tfgumbel.internal import validation
+from tfgumbel.expectations.score_function import mean_of_others, with_score
 from tfgumbel.registry import LossEstimator, register
 
 
@@ -16,6 +15,7 @@ from tfgumbel.registry import LossEstimator, register
     bias="unbiased where the baseline does not depend on the sample",
     use_when="reinforce with less variance, where costs have a common level",
     reference="Williams, Machine Learning 8, 1992, eq. 5; Mnih & Gregor, ICML 2014, section 2.3",
+    multi_sample=True,
 )
 def reinforce_baseline(program: Program, *, seed: tf.Tensor, baseline: Any = None) -> tf.Tensor:
     """REINFORCE with a baseline: the signal of grad log p(D) is cost - baseline.
@@ -25,31 +25,18 @@ def reinforce_baseline(program: Program, *, seed: tf.Tensor, baseline: Any = Non
         seed: Int tensor of shape [2].
         baseline: A `tfgumbel.RunningMean`, read before this call's costs enter it and hence
             independent of them; or a number or tensor that broadcasts with (num_samples, batch)
-            and does not depend on the draws.
+            and does not depend on the draws; None for the mean of all the other costs of the call.
 
     Returns:
-        costs: Shape (num_samples, batch).
-
-    Raises:
-        ValueError: without a baseline.
+        value: Shape (batch,).
 
     References: Williams, Machine Learning 8, 1992, eq. 5; Mnih & Gregor, ICML 2014, section 2.3.
     """
-    if baseline is None:
-        raise ValueError(
-            validation.describe(
-                "`baseline` is missing.",
-                expected="a RunningMean, or a number or tensor that broadcasts with the costs",
-                received=baseline,
-                fix="make `baseline = tfgumbel.RunningMean()` once, outside the training step, and "
-                "pass it to every call",
-            )
-        )
     run = program.run(hard, seed)
-    learns = isinstance(baseline, RunningMean)
-    costs = with_score(
-        run, run.costs - tf.cast(baseline.value if learns else baseline, run.costs.dtype)
-    )
-    if learns:
-        baseline.update(run.costs)
-    return costs
+    seen = program.objective.seen(run.costs)
+    if isinstance(baseline, RunningMean):
+        level = tf.cast(baseline.value, seen.dtype)
+        baseline.update(seen)
+    else:
+        level = mean_of_others(seen) if baseline is None else tf.cast(baseline, seen.dtype)
+    return with_score(program, run, program.objective.signal(run.costs, level))
