@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import keras
 
+from pruning.groups.targets import Filter, iterate_layers
 from pruning.pruned_model import SCORE_LEARNING_RATE, PrunedModel
-from pruning.schedules import PruningSchedule
-from pruning.targets import Filter, iterate_layers
+from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pruning.finishing import compile_alike, finalize
-from pruning.learning_rates import own_optimizer, with_length
-from pruning.magnitude import NUM_UPDATES
-from pruning.masked_model import MaskedModel
-from pruning.report import SparsityReport, sparsity_report
-from pruning.schedules import ScheduleLength
-from pruning.score_optimizer import score_step
-from pruning.sums import mean
+from pruning.budgets.sums import mean
+from pruning.masks.masks import MaskedModel
+from pruning.methods.learned import score_step
+from pruning.methods.magnitude import NUM_UPDATES
+from pruning.results.finish import compile_alike, finalize
+from pruning.results.report import SparsityReport, sparsity_report
+from pruning.training.learning_rates import own_optimizer, with_length
+from pruning.training.schedules import ScheduleLength
 from tfgumbel.internal import validation
 from tfgumbel.internal.files import whole_file
 
@@ -47,7 +47,7 @@ class PrunedModel(MaskedModel):
         left: dict from the name of each kernel-like weight that is not pruned to the reason.
         budget: where and how many weights are kept; `budget.k` in all.
         trainable_variables: the weights, without `scores`, which no optimizer moves: they have a
-            rule of their own (`pruning.score_optimizer`).
+            rule of their own (`pruning.methods.learned`).
     """
 
     def __init__(
@@ -238,7 +238,7 @@ class PrunedModel(MaskedModel):
     # Finish.
 
     def finalize(self, fine_tune: Any = None) -> keras.Model:
-        """Writes the best mask into a plain model; see `pruning.finishing.finalize`."""
+        """Writes the best mask into a plain model; see `pruning.results.finish.finalize`."""
         return finalize(self, fine_tune)
 
     def final_mask(self) -> tf.Tensor:

@@ -17,14 +17,14 @@ import tensorflow as tf
 from absl import app, flags
 
 from examples.prune_mnist import models
-from pruning.masked_model import INITIAL_SCORE
-from pruning.masking import noisy_weights
-from pruning.projection import project_onto_budget
+from pruning.budgets.projection import project_onto_budget
+from pruning.groups.structures import Grid, Structure
+from pruning.groups.targets import select
+from pruning.masks.masks import INITIAL_SCORE
+from pruning.masks.product import noisy_weights
+from pruning.masks.relaxation import relaxed_mask
+from pruning.methods.learned import score_step
 from pruning.pruned_model import SCORE_LEARNING_RATE
-from pruning.relaxation import relaxed_mask
-from pruning.score_optimizer import score_step
-from pruning.structures import Grid, Structure
-from pruning.targets import select
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("directory", "runs/stablehlo", "Where the files go.")

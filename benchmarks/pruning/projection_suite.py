@@ -9,8 +9,8 @@ import tensorflow as tf
 from rich.table import Table
 
 from benchmarks import common
-from pruning.projection import project_onto_budget
-from pruning.relaxation import relaxed_mask
+from pruning.budgets.projection import project_onto_budget
+from pruning.masks.relaxation import relaxed_mask
 
 # Entries, repetitions, most milliseconds cold and warm (on two threads; None: no goal).
 PROJECTIONS = ((10**6, 30, None), (10**7, 15, (25.0, 15.0)), (10**8, 3, None))

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel
-from pruning import PruningSchedule, masked_model
+from pruning import PruningSchedule
+from pruning.masks import masks as masked_model
 
 layers = keras.layers
 RNG = np.random.default_rng(0)

@@ -50,7 +50,7 @@ def relaxed_mask(
         ValueError: for a temperature that is not a finite scalar above 0.
 
     >>> import tensorflow as tf
-    >>> from pruning.relaxation import relaxed_mask
+    >>> from pruning.masks.relaxation import relaxed_mask
     >>> mask = relaxed_mask(tf.fill([10_000], 0.3), seed=1, temperature=0.5, hard=True)
     >>> round(float(tf.reduce_mean(mask)), 1)
     0.3

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel
-from pruning.targets import select
+from pruning.groups.targets import select
 
 layers = keras.layers
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pruning.targets import VECTOR_ROLES, candidates
+from pruning.groups.targets import VECTOR_ROLES, candidates
 from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel
-from pruning.masking import SCORE_GRADIENTS, mask_weights, noisy_weights
-from pruning.structures import Grid
+from pruning.groups.structures import Grid
+from pruning.masks.product import SCORE_GRADIENTS, mask_weights, noisy_weights
 
 # A linear network with four weights on one example: loss = (sum_i m_i c_i - y)^2.
 CONTRIBUTIONS = np.array([1.0, -0.7, 0.4, 0.9])

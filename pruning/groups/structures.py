@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pruning.targets import Target
+from pruning.groups.targets import Target
 from tfgumbel.internal import validation
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pruning.sums import total
+from pruning.budgets.sums import total
 
 MOMENTUM, SCALE_DECAY = 0.9, 0.999
 # The largest gradient of a score, in multiples of their mean absolute gradient: one draw of a

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning.score_optimizer import score_step
+from pruning.methods.learned import score_step
 
 SEGMENTS = (3, 5)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from pruning.relaxation import MARGIN, relaxed_mask
+from pruning.masks.relaxation import MARGIN, relaxed_mask
 
 MODES = ("eager", "graph", "xla")
 # More than 5 standard errors of an empirical distribution function of n draws, which is what the

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import pruning
-from pruning import plots
-from pruning.report import sparsity_report
+from pruning.results import plots
+from pruning.results.report import sparsity_report
 
 LAYERS = keras.layers
 

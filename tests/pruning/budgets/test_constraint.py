@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning.projection import L0Budget, project_onto_budget
+from pruning.budgets.projection import L0Budget, project_onto_budget
 
 
 def score_variable(constraint, size=64):

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pruning.budgets import make_budget
-from pruning.magnitude import METHODS, magnitudes, priorities
-from pruning.masking import SCORE_GRADIENTS, mask_weights, noisy_weights
-from pruning.schedules import PruningSchedule
-from pruning.structures import Grid, Structure
-from pruning.sums import mean
-from pruning.targets import Filter, candidates, select
+from pruning.budgets.segments import make_budget
+from pruning.budgets.sums import mean
+from pruning.groups.structures import Grid, Structure
+from pruning.groups.targets import Filter, candidates, select
+from pruning.masks.product import SCORE_GRADIENTS, mask_weights, noisy_weights
+from pruning.methods.magnitude import METHODS, magnitudes, priorities
+from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import random, validation
 
 # Below 1: at exactly 1 no score has a pathwise gradient.

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel
-from pruning.budgets import PatternBudget, SegmentBudget, resolve_budget
-from pruning.structures import Grid, Structure
+from pruning.budgets.segments import PatternBudget, SegmentBudget, resolve_budget
+from pruning.groups.structures import Grid, Structure
 
 layers = keras.layers
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pruning.structures import Grid
+from pruning.groups.structures import Grid
 from tfgumbel.internal import random
 
 METHODS = ("learned", "magnitude", "random")

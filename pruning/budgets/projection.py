@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pruning.sums import BLOCK, runs
+from pruning.budgets.sums import BLOCK, runs
 from tfgumbel.internal import validation
 
 METHODS = ("newton", "bisection")
@@ -76,7 +76,7 @@ def project_onto_budget(
             of z, weights or k of a wrong shape, or, in eager mode, a z that is not finite.
 
     >>> import tensorflow as tf
-    >>> from pruning.projection import project_onto_budget
+    >>> from pruning.budgets.projection import project_onto_budget
     >>> s = project_onto_budget(tf.constant([1.25, 0.75, 0.25, -0.5]), 1.0)
     >>> s.numpy().tolist()
     [0.75, 0.25, 0.0, 0.0]
@@ -287,7 +287,7 @@ class L0Budget(keras.constraints.Constraint):
             `synchronization="on_read"`, as each replica keeps its own, all equal.
 
     >>> import keras
-    >>> from pruning.projection import L0Budget
+    >>> from pruning.budgets.projection import L0Budget
     >>> s = keras.Variable([0.9, 0.8, 0.1, 0.1])
     >>> [round(x, 6) for x in L0Budget(1.0)(s).numpy().tolist()]
     [0.55, 0.45, 0.0, 0.0]

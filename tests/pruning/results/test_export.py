@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning import export
-from pruning.export import export_sparse, read_csr
+from pruning.results.export import export
+from pruning.results.export.export import export_sparse, read_csr
 
 
 def sparsify(model: keras.Model, density: float = 0.05) -> keras.Model:

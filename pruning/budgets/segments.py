@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pruning.projection import project_onto_budget
-from pruning.structures import Grid, Structure
-from pruning.targets import Target
+from pruning.budgets.projection import project_onto_budget
+from pruning.groups.structures import Grid, Structure
+from pruning.groups.targets import Target
 from tfgumbel.internal import validation
 
 

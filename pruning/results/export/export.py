@@ -30,7 +30,7 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from pruning.targets import candidates
+from pruning.groups.targets import candidates
 from tfgumbel.internal import validation
 
 FORMATS = ("litert", "saved_model", "npz_csr")

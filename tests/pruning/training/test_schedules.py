@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning.schedules import PruningSchedule
+from pruning.training.schedules import PruningSchedule
 
 
 def test_defaults_follow_their_formulas():

@@ -13,8 +13,8 @@ import numpy as np
 import rich.console
 import rich.table
 
-from pruning.export import litert_bytes
-from pruning.targets import Filter, Target, candidates, iterate_layers, select
+from pruning.groups.targets import Filter, Target, candidates, iterate_layers, select
+from pruning.results.export.export import litert_bytes
 
 # Above this share of weights kept, XNNPACK ran unstructured zeros no faster than dense weights: an
 # MLP 1024-2048-2048-16 gained nothing at 10% and 5%, and 4.0x and 6.9x at 2% and 1%. With zeros in
@@ -122,12 +122,12 @@ class SparsityReport:
 
         Args:
             path: where to save the picture; None for nowhere.
-            history: the `pruning.plots.ScoreHistory` callback of the training, or None.
+            history: the `pruning.results.plots.ScoreHistory` callback of the training, or None.
 
         Returns:
             figure: a `matplotlib.figure.Figure`.
         """
-        from pruning import plots
+        from pruning.results import plots
 
         return plots.plot_report(self, path, history)
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from pruning.relaxation import mask_at, mask_noise, mask_slope
-from pruning.structures import Grid
+from pruning.groups.structures import Grid
+from pruning.masks.relaxation import mask_at, mask_noise, mask_slope
 
 SCORE_GRADIENTS = ("reinmax", "straight_through", "pathwise")
 # ReinMax divides by the probability of the mask that was drawn; nothing rarer is followed further.

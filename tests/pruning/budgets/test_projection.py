@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pruning.projection import METHODS, project_onto_budget
+from pruning.budgets.projection import METHODS, project_onto_budget
 
 SIZES = (10, 1000, 9001)  # under, and across, the block of 4096 that is summed at once
 
@@ -186,7 +186,7 @@ def test_multiplier_restarts_and_explains_the_solution():
 
 
 def test_warm_start_saves_passes(monkeypatch):
-    from pruning import projection
+    from pruning.budgets import projection
 
     passes = 0
     used = projection._used
