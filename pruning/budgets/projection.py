@@ -1,11 +1,11 @@
-"""Projection of keep probabilities onto an L0 budget, and the Keras constraint made of it.
+"""Projection of keep probabilities onto an L0 budget.
 
-The feasible set is `{s : 0 <= s_i <= 1, sum_i w_i s_i <= k}`. Its projection of z is
+The feasible set is `{s : 0 <= s_i <= 1, sum_i c_i s_i <= k}`. Its projection of z is
 
-    s_i(multiplier) = clip(z_i - multiplier * w_i, 0, 1)
+    s_i(multiplier) = clip(z_i - multiplier * c_i, 0, 1)
 
 with `multiplier = 0` where that fits the budget, and otherwise the root of the monotone,
-piecewise-linear equation `sum_i w_i s_i(multiplier) = k`. Bisection finds the root in some 25
+piecewise-linear equation `sum_i c_i s_i(multiplier) = k`. Bisection finds the root in some 25
 passes over z; Newton's method on the same equation, kept inside the bisection's bracket, in about
 four, or two when it starts at the multiplier of the step before.
 
@@ -38,14 +38,14 @@ def project_onto_budget(
     z: Any,
     k: Any,
     *,
-    weights: Any = None,
+    costs: Any = None,
     segments: Sequence[int] | None = None,
     method: str = "newton",
     initial_multiplier: Any = None,
     return_multiplier: bool = False,
     jit_compile: bool = True,
 ) -> Any:
-    """Projects z onto `{s : 0 <= s <= 1, sum(weights * s) <= k}`: the nearest point of it.
+    """Projects z onto `{s : 0 <= s <= 1, sum(costs * s) <= k}`: the nearest point of it.
 
     The budget is met to a relative 1e-6 in float32 at any size up to 1e8 entries: partial sums of
     a few entries in float32 are added in float64.
@@ -53,11 +53,11 @@ def project_onto_budget(
     Args:
         z: Floating-point tensor of any shape. A NaN or an infinity raises in eager mode; inside a
             graph a NaN stays where it is and moves no other entry, and infinities count as 1 or 0.
-        k: The budget, a number or a scalar tensor >= 0 in units of `sum(weights * s)` (not a
+        k: The budget, a number or a scalar tensor >= 0 in units of `sum(costs * s)` (not a
             fraction); one value a segment, shape `(len(segments),)`, where `segments` is given.
             A tensor may change from call to call without a retrace.
-        weights: Positive tensor of z's shape, the size of the group behind each entry, or None
-            for 1 everywhere.
+        costs: Positive tensor of z's shape, what each entry takes of the budget: the size of the
+            group behind it. None for 1 everywhere.
         segments: Lengths that add up to the number of entries of z: consecutive stretches of z,
             each projected onto its own budget. None is one segment.
         method: `"newton"` (default) or `"bisection"`, the same root by the slower textbook route.
@@ -73,7 +73,7 @@ def project_onto_budget(
     Raises:
         TypeError: for a z that is not floating point.
         ValueError: for an unknown method, a negative k, segments that do not add up to the size
-            of z, weights or k of a wrong shape, or, in eager mode, a z that is not finite.
+            of z, costs or k of a wrong shape, or, in eager mode, a z that is not finite.
 
     >>> import tensorflow as tf
     >>> from pruning.budgets.projection import project_onto_budget
@@ -88,9 +88,9 @@ def project_onto_budget(
             raise ValueError(
                 validation.describe(
                     "`k` is invalid.",
-                    expected="a budget >= 0, in units of sum(weights * s)",
+                    expected="a budget >= 0, in units of sum(costs * s)",
                     received=k,
-                    fix="0 keeps nothing; any k >= sum(weights) leaves only 0 <= s <= 1",
+                    fix="0 keeps nothing; any k >= sum(costs) leaves only 0 <= s <= 1",
                 )
             )
     k = _float64(k)
@@ -106,14 +106,14 @@ def project_onto_budget(
                 fix="pass `segments`, the length of the stretch of z that each budget is for",
             )
         )
-    if weights is not None:
-        weights = tf.cast(weights, validation.compute_dtype(z.dtype))
-        if not weights.shape.is_compatible_with(z.shape):
+    if costs is not None:
+        costs = tf.cast(costs, validation.compute_dtype(z.dtype))
+        if not costs.shape.is_compatible_with(z.shape):
             raise ValueError(
                 validation.describe(
-                    "`weights` has the wrong shape.",
+                    "`costs` has the wrong shape.",
                     expected=f"the shape of z, {tuple(z.shape)}",
-                    received=tuple(weights.shape),
+                    received=tuple(costs.shape),
                     fix="give every entry of z the size of its group",
                 )
             )
@@ -131,20 +131,20 @@ def project_onto_budget(
             )
     start = _float64(0.0 if initial_multiplier is None else initial_multiplier)
     solve = _solve_compiled if jit_compile else _solve
-    s, multiplier = solve(z, k, weights, start, segments, method)
+    s, multiplier = solve(z, k, costs, start, segments, method)
     return (s, multiplier) if return_multiplier else s
 
 
-def _solve(z, k, weights, start, segments, method):
+def _solve(z, k, costs, start, segments, method):
     """Projects each segment: searches for the multipliers together, then maps z once."""
     dtype = validation.compute_dtype(z.dtype)
     lengths = [-1] if segments is None else list(segments)
     flat = tf.reshape(tf.cast(z, dtype), [-1])
     parts = [flat] if segments is None else tf.split(flat, lengths)
     sizes: list[Any] = [None] * len(parts)
-    if weights is not None:
-        weights = tf.reshape(weights, [-1])
-        sizes = [weights] if segments is None else tf.split(weights, lengths)
+    if costs is not None:
+        costs = tf.reshape(costs, [-1])
+        sizes = [costs] if segments is None else tf.split(costs, lengths)
     k = tf.broadcast_to(k, [len(parts)])
     start = tf.broadcast_to(start, [len(parts)])
     start = tf.where(tf.math.is_finite(start), tf.maximum(start, 0.0), 0.0)
@@ -206,30 +206,30 @@ def _search(used, k, aim, start, method):
     return tf.where(done, multiplier, upper)
 
 
-def _clipped(z, weights, multiplier):
-    """clip(z - multiplier * weights, 0, 1), the multiplier split in two to keep its low bits.
+def _clipped(z, costs, multiplier):
+    """clip(z - multiplier * costs, 0, 1), the multiplier split in two to keep its low bits.
 
     z near multiplier cancels: with the multiplier rounded to float32 the difference would be off
     by up to 6e-8 absolutely, much more than 1e-6 of a keep probability of .005.
     """
     high = tf.cast(multiplier, z.dtype)
     low = tf.cast(multiplier - tf.cast(high, tf.float64), z.dtype)
-    if weights is None:
+    if costs is None:
         difference = (z - high) - low
     else:
-        shift = multiplier * tf.cast(weights, tf.float64)
+        shift = multiplier * tf.cast(costs, tf.float64)
         difference = tf.cast(tf.cast(z, tf.float64) - shift, z.dtype)
     # NaN > 0 is false, so a NaN counts nothing.
     return tf.where(difference > 0, tf.minimum(difference, 1), 0)
 
 
-def _used(z, weights, multiplier):
+def _used(z, costs, multiplier):
     """The budget used at `multiplier`, and minus its slope to the right: float64 scalars."""
     # Slices come first: a compiler fuses them into the loop, but would store what follows.
     whole = 0 if z.dtype == tf.float64 else tf.size(z) // BLOCK * BLOCK
     value = slope = tf.zeros((), tf.float64)
     for part in (slice(None, whole), slice(whole, None)):
-        some = None if weights is None else weights[part]
+        some = None if costs is None else costs[part]
         s = _clipped(z[part], some, multiplier)
         shift = tf.cast(multiplier, z.dtype) * (1.0 if some is None else some)
         active = tf.where((s > 0) & (z[part] - shift <= 1), tf.ones((), z.dtype), 0)
@@ -267,61 +267,3 @@ def _float64(value):
         value = value.read_value()
     # Never through float32, the default dtype of Python numbers: above 2^24 it skips integers.
     return tf.cast(value if tf.is_tensor(value) else np.asarray(value, np.float64), tf.float64)
-
-
-@keras.saving.register_keras_serializable(package="tfgumbel")
-class L0Budget(keras.constraints.Constraint):
-    """Keeps a vector of keep probabilities on `{s : 0 <= s <= 1, sum(weights * s) <= k}`.
-
-    Keras optimizers call it after every update, which makes projected gradient descent of any of
-    them. The result equals `project_onto_budget(s, k)`.
-
-    Args:
-        k: The budget in units of `sum(weights * s)`: a number >= 0, one number a segment, or a
-            `keras.Variable` holding either, which a schedule may assign between steps.
-        weights: As in `project_onto_budget`; None (default) for 1.
-        segments: As in `project_onto_budget`; None (default) for one budget.
-        multiplier: A float32 `keras.Variable` of the shape of k that holds the last multiplier
-            between steps, to start the next search from; None (default) starts at 0, at about
-            twice the passes. Under a distribution strategy make it with
-            `synchronization="on_read"`, as each replica keeps its own, all equal.
-
-    >>> import keras
-    >>> from pruning.budgets.projection import L0Budget
-    >>> s = keras.Variable([0.9, 0.8, 0.1, 0.1])
-    >>> [round(x, 6) for x in L0Budget(1.0)(s).numpy().tolist()]
-    [0.55, 0.45, 0.0, 0.0]
-    """
-
-    def __init__(self, k, *, weights=None, segments=None, multiplier=None):
-        self.k = k
-        self.weights = weights
-        self.segments = None if segments is None else tuple(int(length) for length in segments)
-        self.multiplier = multiplier
-
-    def __call__(self, w):
-        s, multiplier = project_onto_budget(
-            w.value if isinstance(w, keras.Variable) else w,
-            self.k,
-            weights=self.weights,
-            segments=self.segments,
-            initial_multiplier=self.multiplier,
-            return_multiplier=True,
-        )
-        if self.multiplier is not None:
-            self.multiplier.assign(tf.cast(multiplier, self.multiplier.dtype))
-        return s
-
-    def get_config(self):
-        """Plain values: a budget variable is written as its value, the warm start is left out."""
-        return {
-            "k": _plain(self.k),
-            "weights": _plain(self.weights),
-            "segments": None if self.segments is None else list(self.segments),
-        }
-
-
-def _plain(value):
-    if value is None or isinstance(value, (int, float)):
-        return value
-    return np.asarray(keras.ops.convert_to_numpy(value)).tolist()

@@ -1,128 +1,160 @@
-"""Groups of weights that live or die together: one score per group."""
+"""Structures: which weights share one score, and what a budget of such groups is.
 
-import dataclasses
-import math
+A structure is a class here and a place in `STRUCTURES`.
+"""
+
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from pruning.budgets.amounts import amounts, resolve_amount
+from pruning.budgets.budget import Budget
+from pruning.budgets.patterns import PatternBudget
+from pruning.budgets.segments import SegmentBudget
+from pruning.groups.groups import Grid, Groups
 from pruning.groups.targets import Target
 from tfgumbel.internal import validation
 
 
-def _unknown(name: str, expected: str, received: Any) -> ValueError:
-    fix = "leave both out for single weights; block=(1, 4) gives blocks of four inputs"
-    problem = f"`{name}` describes no groups of weights."
-    return ValueError(validation.describe(problem, expected=expected, received=received, fix=fix))
-
-
-@dataclasses.dataclass(frozen=True)
 class Structure:
     """How weights are grouped under one score.
 
-    Attributes:
-        kind: `"unstructured"`, `"block"`, `"filter"` or `"n:m"`.
-        sizes: `(rows, columns)` of a block, `(n, m)` of n:m, else empty.
+    `arguments` are the `structure` and `block` of `prune` that give this structure.
     """
 
-    kind: str
-    sizes: tuple[int, ...] = ()
+    arguments: dict[str, Any]
 
     @classmethod
-    def parse(cls, structure: Any = "unstructured", block: Any = None) -> "Structure":
-        """Reads the `structure` and `block` arguments of `prune`.
+    def parse(cls, structure: Any, block: Any) -> "Structure | None":
+        """The structure that these arguments of `prune` mean, None if it is one of another class.
 
-        Example:
-            >>> Structure.parse("2:4")
-            Structure(kind='n:m', sizes=(2, 4))
-            >>> Structure.parse(block=(1, 4))
-            Structure(kind='block', sizes=(1, 4))
+        Raises:
+            ValueError: they mean this class, and are out of range.
         """
-        if isinstance(structure, Structure):
-            return structure
-        if block is not None:
-            sizes = tuple(block) if isinstance(block, (list, tuple)) else ()
-            if len(sizes) != 2 or not all(isinstance(i, int) and i >= 1 for i in sizes):
-                raise _unknown("block", "two integers >= 1, (outputs, inputs)", block)
-            if structure not in ("unstructured", "block"):
-                raise _unknown("structure", "none beside `block`: either, not both", structure)
-            return cls("block", sizes)
-        if structure in ("unstructured", "filter"):
-            return cls(structure)
-        if structure == "block":
-            raise _unknown("block", "two integers >= 1 with structure='block'", block)
-        match = re.fullmatch(r"(\d+):(\d+)", structure) if isinstance(structure, str) else None
-        if match:
-            n, m = int(match[1]), int(match[2])
-            if 1 <= n < m:
-                return cls("n:m", (n, m))
-        expected = "'unstructured', 'filter', or 'n:m' with 1 <= n < m, such as '2:4'"
-        raise _unknown("structure", expected, structure)
+        raise NotImplementedError
+
+    def steps(self, target: Target) -> list[int]:
+        """Length of a group along each axis of a target."""
+        return [1] * len(target.shape)
+
+    def groups(self, targets: Sequence[Target]) -> Groups:
+        """The groups of all targets."""
+        return Groups([Grid(target.shape, tuple(self.steps(target))) for target in targets])
+
+    def budget(self, targets: Sequence[Target], groups: Groups, k: Any, scope: Any) -> Budget:
+        """The budget that `k` and `scope` of `prune` mean for these groups."""
+        sizes = {target.name: target.size for target in targets}
+        kept = amounts(k, scope, sizes)
+        segments = groups.lengths if len(kept) == len(groups.lengths) else (groups.num_groups,)
+        return SegmentBudget(segments, kept, groups.uniform_size or groups.sizes)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Grid:
-    """The groups of one target: blocks of `steps[axis]` weights along each axis.
+class Unstructured(Structure):
+    """Every weight by itself."""
 
-    The last block of an axis is smaller where the length is not a multiple of the step.
-    """
-
-    shape: tuple[int, ...]
-    steps: tuple[int, ...]
+    arguments = {"structure": "unstructured", "block": None}
 
     @classmethod
-    def of(cls, target: Target, structure: Structure) -> "Grid":
-        steps = [1] * len(target.shape)
-        if structure.kind == "block":
-            rows, columns = structure.sizes
-            steps[target.output_axes[-1]] = rows
-            steps[target.input_axis] = columns
-        elif structure.kind == "filter":
-            steps = [
-                1 if axis in target.output_axes else length
-                for axis, length in enumerate(target.shape)
-            ]
-        return cls(target.shape, tuple(steps))
+    def parse(cls, structure, block):
+        return cls() if structure == "unstructured" else None
 
-    @property
-    def groups(self) -> tuple[int, ...]:
-        return tuple(
-            -(-length // step) for length, step in zip(self.shape, self.steps, strict=True)
-        )
 
-    @property
-    def num_groups(self) -> int:
-        return math.prod(self.groups)
+class Block(Structure):
+    """Rectangles of `outputs` by `inputs` consecutive weights."""
 
-    def sizes(self) -> np.ndarray:
-        """Number of weights in each group, int64, shape (num_groups,)."""
-        sizes = np.ones((1,) * len(self.shape), np.int64)
-        for axis, (length, step) in enumerate(zip(self.shape, self.steps, strict=True)):
-            counts = np.full(-(-length // step), step, np.int64)
-            counts[-1] = length - step * (len(counts) - 1)
-            sizes = sizes * counts.reshape([-1 if i == axis else 1 for i in range(len(self.shape))])
-        return sizes.reshape(-1)
+    def __init__(self, outputs: int, inputs: int):
+        self.outputs, self.inputs = outputs, inputs
+        self.arguments = {"structure": "block", "block": [outputs, inputs]}
 
-    def expand(self, values: tf.Tensor) -> tf.Tensor:
-        """Gives each weight its group's value: (num_groups,) -> the weight's shape."""
-        values = tf.reshape(values, self.groups)
-        for axis, step in enumerate(self.steps):
-            if step > 1:
-                values = tf.repeat(values, step, axis=axis)
-        return tf.slice(values, [0] * len(self.shape), self.shape)
+    @classmethod
+    def parse(cls, structure, block):
+        if block is None and structure != "block":
+            return None
+        if block is not None and structure not in ("unstructured", "block"):
+            raise _no_groups("structure", "none beside `block`: either, not both", structure)
+        sizes = tuple(block) if isinstance(block, (list, tuple)) else ()
+        if len(sizes) != 2 or not all(isinstance(i, int) and i >= 1 for i in sizes):
+            raise _no_groups("block", "two integers >= 1, (outputs, inputs)", block)
+        return cls(*sizes)
 
-    def reduce_mean_abs(self, weight: tf.Tensor) -> tf.Tensor:
-        """Mean absolute weight of each group: the weight's shape -> (num_groups,), float32."""
-        total = tf.abs(tf.cast(weight, tf.float32))
-        for axis, (length, step) in enumerate(zip(self.shape, self.steps, strict=True)):
-            if step > 1:
-                blocks = -(-length // step)
-                padding = [[0, 0]] * len(self.shape)
-                padding[axis] = [0, blocks * step - length]
-                total = tf.pad(total, padding)
-                shape = list(total.shape)
-                shape[axis : axis + 1] = [blocks, step]
-                total = tf.reduce_sum(tf.reshape(total, shape), axis=axis + 1)
-        return tf.reshape(total, [-1]) / tf.cast(self.sizes(), tf.float32)
+    def steps(self, target):
+        steps = super().steps(target)
+        steps[target.output_axes[-1]] = self.outputs
+        steps[target.input_axis] = self.inputs
+        return steps
+
+
+class Filter(Structure):
+    """Whole output channels."""
+
+    arguments = {"structure": "filter", "block": None}
+
+    @classmethod
+    def parse(cls, structure, block):
+        return cls() if structure == "filter" else None
+
+    def steps(self, target):
+        return [
+            1 if axis in target.output_axes else length for axis, length in enumerate(target.shape)
+        ]
+
+
+class Pattern(Structure):
+    """n of every m consecutive inputs, each weight with a score of its own."""
+
+    def __init__(self, n: int, m: int):
+        self.n, self.m = n, m
+        self.arguments = {"structure": f"{n}:{m}", "block": None}
+
+    @classmethod
+    def parse(cls, structure, block):
+        match = re.fullmatch(r"(\d+):(\d+)", structure) if isinstance(structure, str) else None
+        n, m = (int(match[1]), int(match[2])) if match else (0, 0)
+        return cls(n, m) if 1 <= n < m else None
+
+    def budget(self, targets, groups, k, scope):
+        shapes, axes = zip(*((t.shape, t.input_axis) for t in targets), strict=True)
+        budget = PatternBudget(shapes, axes, self.n, self.m)
+        # Its own fraction may be said again, where the last rows keep more than that, too.
+        if k is None or isinstance(k, float) and np.isclose(k, self.n / self.m):
+            return budget
+        if resolve_amount(k, groups.num_weights) != budget.k:
+            raise ValueError(
+                validation.describe(
+                    f"`k` does not go with structure='{self.n}:{self.m}'.",
+                    expected=f"no `k`: the structure keeps {budget.k} of {groups.num_weights} "
+                    "weights",
+                    received=k,
+                    fix="leave `k` out",
+                )
+            )
+        return budget
+
+
+# In the order in which they are asked: `block` makes a Block of the default structure.
+STRUCTURES: tuple[type[Structure], ...] = (Block, Unstructured, Filter, Pattern)
+
+
+def parse_structure(structure: Any = "unstructured", block: Any = None) -> Structure:
+    """Reads the `structure` and `block` arguments of `prune`.
+
+    Example:
+        >>> parse_structure("2:4").arguments
+        {'structure': '2:4', 'block': None}
+        >>> parse_structure(block=(1, 4)).steps(target)  # doctest: +SKIP
+        [4, 1]
+    """
+    for kind in STRUCTURES:
+        found = kind.parse(structure, block)
+        if found is not None:
+            return found
+    expected = "'unstructured', 'filter', or 'n:m' with 1 <= n < m, such as '2:4'"
+    raise _no_groups("structure", expected, structure)
+
+
+def _no_groups(name: str, expected: str, received: Any) -> ValueError:
+    fix = "leave both out for single weights; block=(1, 4) gives blocks of four inputs"
+    problem = f"`{name}` describes no groups of weights."
+    return ValueError(validation.describe(problem, expected=expected, received=received, fix=fix))

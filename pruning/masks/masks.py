@@ -1,99 +1,85 @@
-"""A Keras model that computes with masked weights in place of its own."""
+"""The masks of a model: scores of its groups, held within a budget that a schedule tightens."""
 
 from collections.abc import Sequence
-from random import randrange
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pruning.budgets.segments import make_budget
-from pruning.budgets.sums import mean
-from pruning.groups.structures import Grid, Structure
-from pruning.groups.targets import Filter, candidates, select
-from pruning.masks.product import SCORE_GRADIENTS, mask_weights, noisy_weights
-from pruning.methods.magnitude import METHODS, magnitudes, priorities
+from pruning.budgets.budget import Budget
+from pruning.budgets.sums import mean, total
+from pruning.groups.groups import Groups
+from pruning.methods.method import Method, Moment
 from pruning.training.schedules import PruningSchedule
-from tfgumbel.internal import random, validation
 
-# Below 1: at exactly 1 no score has a pathwise gradient.
-INITIAL_SCORE = 1.0 - 1e-4
 # Below so many scores, XLA takes longer to compile than it saves.
 FUSE_FROM = 1 << 14
 
 
-class MaskedModel(keras.Model):
-    """What a pruned model computes; `PrunedModel` adds how it learns, ends and is saved.
+class Masks(keras.layers.Layer):
+    """What a pruned model multiplies its weights by, and how that changes; a layer without a call.
 
-    Arguments and attributes are those of `PrunedModel`, or of a file, which names the weights by
-    `target_indices`; the defaults are `prune`'s. The masks depend on the scores, and on
-    three counters that training moves: `step`, `total_steps` and `settled`.
+    Subclasses say what scores are: `RelaxedMasks`, probabilities of random masks; `RankedMasks`,
+    the 0/1 mask itself. `weights` are always the tensors of the pruned variables, in order.
+
+    Args:
+        groups: the `Groups` of the pruned variables.
+        budget: a `Budget` of these groups.
+        method: a `Method`, which ranks them.
+        schedule: a `PruningSchedule`.
+        total_steps: its length in steps, 0 while unknown.
+        seed: of the noise, an int.
+        num_samples: draws of a step.
+        hard: whether drawn masks are rounded.
+        score_gradient: the slope of a drawn mask, a name of `masks.slopes.SLOPES`.
+
+    Attributes:
+        scores: one for each group, float32 variable, shape (num_groups,).
+        step: number of updates so far, an int64 variable.
+        total_steps: length of the schedule in updates, an int64 variable.
+        settled: 1 once the mask is fixed, an int64 variable.
     """
 
     def __init__(
         self,
-        model: keras.Model,
-        k: Any,
+        groups: Groups,
+        budget: Budget,
+        method: Method,
+        schedule: PruningSchedule,
         *,
-        method: str,
-        scope: Any,
-        structure: Any,
-        block: Any,
-        num_samples: int,
-        hard: bool,
-        score_gradient: str,
-        schedule: PruningSchedule | None,
-        total_steps: int | None,
-        seed: int | None,
-        targets: Filter | None = None,
-        exclude: Filter | None = None,
-        target_indices: Sequence[int] | None = None,
-        **kwargs: Any,
+        total_steps: int,
+        seed: int,
+        num_samples: int = 1,
+        hard: bool = False,
+        score_gradient: str = "reinmax",
     ):
-        super().__init__(**kwargs)
-        self.method = validation.one_of("method", method, METHODS)
-        if target_indices is None:
-            chosen, self.left = select(model, targets, exclude)
-        else:
-            known = {id(target.variable): target for target in candidates(model)}
-            chosen = [known[id(model.weights[i])] for i in target_indices]
-            self.left = {}
-        self.model = model
-        self.targets = tuple(chosen)
-        self.k = k
-        self.scope = scope
-        self.structure = Structure.parse(structure, block)
-        self.num_samples = validation.positive_integer("num_samples", num_samples)
-        self.hard = bool(hard)
-        self.score_gradient = validation.one_of("score_gradient", score_gradient, SCORE_GRADIENTS)
-        self.schedule = PruningSchedule() if schedule is None else schedule
-        # Python's generator, which keras.utils.set_random_seed sets.
-        self.seed = randrange(2**31) if seed is None else int(seed)
-        self.grids = tuple(Grid.of(target, self.structure) for target in chosen)
-        self.budget = make_budget(chosen, self.grids, k, scope, self.structure)
-        self.explicit_total = (
-            None if total_steps is None else validation.positive_integer("total_steps", total_steps)
+        super().__init__(name="masks")
+        self.groups, self.budget, self.method = groups, budget, method
+        self.schedule = schedule
+        self.seed, self.num_samples = seed, num_samples
+        self.hard, self.score_gradient = hard, score_gradient
+        self.scores = self._vector(
+            "scores", groups.num_groups, method.initial_score, method.uses_gradients
         )
-        num_groups = len(self.budget.sizes)
-        start = INITIAL_SCORE if self.method == "learned" else 1.0
-        self.scores = self._vector("scores", num_groups, start, self.method == "learned")
         self.step = self._counter("step", 0)
-        self.total_steps = self._counter("total_steps", self.explicit_total or 0)
+        self.total_steps = self._counter("total_steps", total_steps)
         self.settled = self._counter("settled", 0)
-        # The mask of an evaluation, and the step it belongs to: picking the best K takes a sort.
-        self._mask = tf.Variable(tf.zeros([num_groups], tf.bool), trainable=False, name="mask")
-        self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
+        self.multiplier = self._vector("multiplier", budget.num_multipliers)
+        # As attributes: TensorFlow's checkpoints find no variable inside a dictionary.
+        self._remembered = tuple(method.memory())
+        for name, length in method.memory().items():
+            setattr(self, f"memory_{name}", self._vector(name, length))
         self.built = True
 
     def _vector(
         self, name: str, length: int, value: float = 0.0, trainable: bool = False
     ) -> keras.Variable:
-        return self._state(name, (length,), value, "float32", "mean", trainable)
+        return self._variable(name, (length,), value, "float32", "mean", trainable)
 
     def _counter(self, name: str, value: int) -> keras.Variable:
-        return self._state(name, (), value, "int64", "only_first_replica", False)
+        return self._variable(name, (), value, "int64", "only_first_replica", False)
 
-    def _state(
+    def _variable(
         self,
         name: str,
         shape: tuple[int, ...],
@@ -117,8 +103,8 @@ class MaskedModel(keras.Model):
     def progress(self, step: Any = None) -> tf.Tensor:
         """Share of the schedule that is over, float32 in [0, 1]; 0 while it has no length."""
         step = tf.convert_to_tensor(self.step) if step is None else step
-        total = tf.cast(tf.convert_to_tensor(self.total_steps), tf.float32)
-        return tf.minimum(tf.math.divide_no_nan(tf.cast(step, tf.float32), total), 1.0)
+        length = tf.cast(tf.convert_to_tensor(self.total_steps), tf.float32)
+        return tf.minimum(tf.math.divide_no_nan(tf.cast(step, tf.float32), length), 1.0)
 
     @property
     def temperature(self) -> tf.Tensor:
@@ -127,112 +113,133 @@ class MaskedModel(keras.Model):
 
     @property
     def density(self) -> tf.Tensor:
-        """Expected share of the targets' weights that is kept, `sum s / n`, float32 scalar."""
-        sizes = self.budget.sizes
+        """Expected share of the weights that is kept, float32 scalar."""
         scores = tf.convert_to_tensor(self.scores)
-        if sizes.min() == sizes.max():
+        if self.groups.uniform_size is not None:
             return mean(scores)
-        return tf.tensordot(scores, tf.constant(sizes / sizes.sum(), tf.float32), 1)
+        sizes = tf.cast(self.groups.sizes(), tf.float32)
+        return total(scores * sizes) / self.groups.num_weights
+
+    @property
+    def is_settled(self) -> tf.Tensor:
+        """Whether the mask is fixed, scalar boolean."""
+        return tf.convert_to_tensor(self.settled) > 0
+
+    @property
+    def memory(self) -> dict[str, keras.Variable]:
+        """What the method remembers between steps, by its own names."""
+        return {name: getattr(self, f"memory_{name}") for name in self._remembered}
+
+    @property
+    def worth_fusing(self) -> bool:
+        """Whether XLA saves more than it takes to compile what happens to every weight."""
+        return self.groups.num_groups >= FUSE_FROM
 
     # Masks.
 
     def mask(self) -> tf.Tensor:
-        """The mask of the moment without noise, 0 or 1, float32, shape (num_groups,).
+        """The mask of the moment without noise, 0 or 1, float32, shape (num_groups,)."""
+        raise NotImplementedError
 
-        The highest scores that the budget of the moment leaves, equal ones by their order; once the
-        mask is fixed, the fixed one.
-        """
-        scores = tf.convert_to_tensor(self.scores)
-        if self.method != "learned":
-            return scores
-        mask = tf.cond(self._is_settled(), lambda: scores, self._best_mask)
-        return tf.stop_gradient(mask)
-
-    def _is_settled(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.settled) > 0
-
-    def _noise_seed(self, draw: int) -> tf.Tensor:
-        step = tf.convert_to_tensor(self.step) * self.num_samples + draw
-        seed = random.fold_in(random.normalize_seed(self.seed), step)
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            seed = random.fold_in(seed, context.replica_id_in_sync_group)
-        return seed
-
-    def _best_mask(self) -> tf.Tensor:
-        step = tf.convert_to_tensor(self.step)
-
-        def best():
-            return self.budget.top(
-                tf.convert_to_tensor(self.scores), self.schedule.pruned(self.progress())
-            )
-
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            return best()
-
-        def refresh():
-            mask = best()
-            self._mask.assign(tf.cast(mask, tf.bool))
-            self._mask_step.assign(step)
-            return mask
-
-        return tf.cond(
-            tf.equal(self._mask_step, step), lambda: tf.cast(self._mask, tf.float32), refresh
-        )
-
-    def masked_weights(
-        self, training: bool = False, draw: int = 0
-    ) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """Pairs of each target's variable and its masked value, for `keras.StatelessScope`.
+    def draw(
+        self, weights: Sequence[tf.Tensor], index: int = 0, jit_compile: bool = True
+    ) -> list[tf.Tensor]:
+        """The masked weights of a training step, with gradients to `scores` and the weights.
 
         Args:
-            training: True for random relaxed masks, with gradients to `scores` and the weights;
-                False for `mask()`.
-            draw: which of the step's draws; the same step and draw repeat the noise.
+            weights: tensors of the pruned variables.
+            index: which of the step's draws; the same step and index repeat the noise.
+            jit_compile: whether to compile with XLA.
         """
-        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
-        if training and self.method == "learned":
-            masked = noisy_weights(
-                tf.convert_to_tensor(self.scores),
-                weights,
-                self.grids,
-                seed=self._noise_seed(draw),
-                temperature=self.temperature,
-                settled=self._is_settled(),
-                hard=self.hard,
-                score_gradient=self.score_gradient,
-                jit_compile=self._fuses(),
-            )
-        else:
-            masked = mask_weights(self.mask(), weights, self.grids)
-        return [(t.variable, value) for t, value in zip(self.targets, masked, strict=True)]
+        raise NotImplementedError
 
-    def _fuses(self) -> bool:
-        """Whether XLA compiles what happens to every weight in a step, whatever the model does."""
-        eager = self.compiled and self.run_eagerly
-        return self.scores.shape[0] >= FUSE_FROM and not eager
+    def best(self, weights: Sequence[tf.Tensor], tightness: Any = 1.0) -> tf.Tensor:
+        """The 0/1 mask of the best groups that fit the budget, float32, shape (num_groups,)."""
+        raise NotImplementedError
 
-    def call(self, inputs, training=None, draw=0):
-        pairs = self.masked_weights(bool(training), draw)
-        with keras.StatelessScope(pairs, collect_losses=True) as scope:
-            # The model hears of `training` from the call around it, if it takes that argument.
-            outputs = self.model(inputs)
-        masked = {id(variable) for variable, _ in pairs}
-        for variable in self.model.variables:
-            if id(variable) not in masked:
-                # Moving statistics, seeds, metrics: what the model itself updates.
-                value = scope.get_current_value(variable)
-                if value is not None:
-                    variable.assign(value)
-        for loss in scope.losses:
-            self.add_loss(loss)
-        return outputs
+    # A step.
 
-    def _best(self, pruned: Any) -> tf.Tensor:
-        """The mask of the best groups, by score or by what a baseline ranks them by."""
-        weights = [tf.convert_to_tensor(target.variable) for target in self.targets]
-        if self.method != "learned":
-            ranks = priorities(self.method, weights, self.grids, self.seed)
-            return self.budget.top(ranks, pruned)
-        scores = tf.convert_to_tensor(self.scores)
-        return self.budget.top(scores, pruned, ties=magnitudes(weights, self.grids))
+    def update(
+        self, weights: Sequence[tf.Tensor], gradient: Any = None, jit_compile: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Ends a step: the method learns from the gradient, then the budget projects.
+
+        Args:
+            weights: tensors of the pruned variables, as the optimizer left them.
+            gradient: of the loss to the scores, summed here over replicas; None for none.
+            jit_compile: whether to compile with XLA.
+
+        Returns:
+            logs: as `project`.
+        """
+        if gradient is None or not self.method.uses_gradients:
+            return self.project(weights, jit_compile=jit_compile)
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            gradient = context.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
+        moment = self._moment(weights)
+        memory = self.method.observe(gradient, moment)
+        for name, value in memory.items():
+            self.memory[name].assign(value)
+        return self.project(weights, self._moved(moment._replace(memory=memory)), jit_compile)
+
+    def project(
+        self, weights: Sequence[tf.Tensor], scores: Any = None, jit_compile: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Counts the step, and brings the scores back within the budget of the moment.
+
+        Args:
+            weights: tensors of the pruned variables.
+            scores: what to project; None for the current ones. A fixed mask stays.
+            jit_compile: whether to compile with XLA.
+
+        Returns:
+            logs: dict of float32 scalars: `density`, `temperature`, and `decided`, the share of
+            scores at 0 or 1.
+        """
+        current = tf.convert_to_tensor(self.scores)
+        multiplier = tf.convert_to_tensor(self.multiplier)
+        temperature = self.temperature
+        step = tf.convert_to_tensor(self.step) + 1
+        progress = self.progress(step)
+        settled = self.is_settled
+        over = progress >= self.schedule.settle
+        s, multiplier = tf.cond(
+            settled,
+            lambda: (current, multiplier),
+            lambda: tf.cond(
+                over,
+                lambda: (self.best(weights), multiplier),
+                lambda: self._feasible(
+                    current if scores is None else scores,
+                    weights,
+                    step,
+                    self.schedule.tightness(progress),
+                    multiplier,
+                    jit_compile,
+                ),
+            ),
+        )
+        self.scores.assign(s)
+        self.multiplier.assign(multiplier)
+        self.settled.assign(tf.cast(tf.logical_or(over, settled), tf.int64))
+        self.step.assign(step)
+        decided = mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
+        return {"density": self.density, "temperature": temperature, "decided": decided}
+
+    def _moment(self, weights: Sequence[tf.Tensor]) -> Moment:
+        return Moment(
+            scores=tf.convert_to_tensor(self.scores),
+            weights=weights,
+            memory={name: tf.convert_to_tensor(value) for name, value in self.memory.items()},
+            step=tf.convert_to_tensor(self.step),
+            progress=self.progress(),
+        )
+
+    def _moved(self, moment: Moment) -> tf.Tensor:
+        """What the method makes of the scores before the budget projects them."""
+        raise NotImplementedError
+
+    def _feasible(self, scores, weights, step, tightness, multiplier, jit_compile):
+        """Scores within the budget of the moment, and where the next search starts."""
+        raise NotImplementedError

@@ -3,44 +3,14 @@
 import math
 from typing import Any
 
-import keras
 import numpy as np
 
+from pruning.training.callbacks import ScoreHistory
+from tfgumbel.diagnostics import style
 from tfgumbel.internal.files import save_figure
 
-INK, MUTED, ACCENT = "#222222", "#8a8f98", "#2563a8"
-BINS = 25
-_MASKS_A_ROW = 3
-
-
-class ScoreHistory(keras.callbacks.Callback):
-    """Keeps a histogram of a `PrunedModel`'s scores at the start and after every epoch.
-
-    Attributes:
-        counts: list of int64 arrays, shape (BINS,): scores in equal bins from 0 to 1.
-        steps: list of ints, the updates done at each.
-
-    Example:
-        >>> history = ScoreHistory()
-        >>> # pruned.fit(x, y, callbacks=[history]); pruned.report().plot("masks.png", history)
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.counts: list[np.ndarray] = []
-        self.steps: list[int] = []
-
-    def record(self, scores: Any, step: int) -> None:
-        """Adds a histogram of scores in [0, 1]."""
-        counts, _ = np.histogram(np.asarray(scores), bins=BINS, range=(0.0, 1.0))
-        self.counts.append(counts)
-        self.steps.append(int(step))
-
-    def on_train_begin(self, logs=None):
-        self.record(self.model.scores.numpy(), self.model.step.numpy())
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.record(self.model.scores.numpy(), self.model.step.numpy())
+MASKS_A_ROW = 3
+SMALL = 8.0  # points, of what labels single bars and masks
 
 
 def plot_report(report: Any, path: Any = None, history: ScoreHistory | None = None) -> Any:
@@ -57,26 +27,24 @@ def plot_report(report: Any, path: Any = None, history: ScoreHistory | None = No
     Raises:
         ImportError: matplotlib is not installed.
     """
-    from matplotlib.figure import Figure
-
     images = [target for target in report.targets if len(target.shape) == 2]
-    mask_rows = math.ceil(len(images) / _MASKS_A_ROW)
+    mask_rows = math.ceil(len(images) / MASKS_A_ROW)
     bars_height = 0.9 + 0.32 * len(report.targets)
     heights = [bars_height, *[3.0] * mask_rows, *([2.6] if history else [])]
-    figure = Figure(figsize=(9.0, sum(heights) + 0.4), layout="constrained")
-    panels = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    _bars(panels[0].subplots(), report)
-    for row in range(mask_rows):
-        axes = panels[1 + row].subplots(1, _MASKS_A_ROW, squeeze=False)[0]
-        shown = images[row * _MASKS_A_ROW : (row + 1) * _MASKS_A_ROW]
-        for ax, target in zip(axes, shown, strict=False):
-            _mask(ax, target)
-        for ax in axes[len(shown) :]:
-            ax.set_axis_off()
-    if history:
-        _scores(panels[-1].subplots(), history)
-    if path is not None:
-        save_figure(figure, path)
+    with style.new_figure(height=sum(heights) + 0.4, width=9.0) as figure:
+        panels = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        _bars(panels[0].subplots(), report)
+        for row in range(mask_rows):
+            axes = panels[1 + row].subplots(1, MASKS_A_ROW, squeeze=False)[0]
+            shown = images[row * MASKS_A_ROW : (row + 1) * MASKS_A_ROW]
+            for ax, target in zip(axes, shown, strict=False):
+                _mask(ax, target)
+            for ax in axes[len(shown) :]:
+                ax.set_axis_off()
+        if history:
+            _scores(panels[-1].subplots(), history)
+        if path is not None:
+            save_figure(figure, path)
     return figure
 
 
@@ -84,28 +52,35 @@ def _bars(ax: Any, report: Any) -> None:
     names = [target.name for target in report.targets]
     places = np.arange(len(names))
     densities = [100 * target.density for target in report.targets]
-    ax.barh(places, densities, color=ACCENT, height=0.65)
-    ax.axvline(100 * report.density, color=INK, linewidth=0.8, linestyle=":")
+    ax.barh(places, densities, color=style.COLORS[0], height=0.65)
+    ax.axvline(100 * report.density, color=style.GREY, linewidth=1.0, linestyle=":")
     for place, target in zip(places, report.targets, strict=True):
         text = f"{100 * target.density:.2f}%   {target.kept:,} of {target.size:,}"
         # Right of the dotted line too, which would cross it.
         end = (100 * max(target.density, report.density), place)
-        label = ax.annotate(text, end, (6, 0), textcoords="offset points", va="center", fontsize=8)
+        label = ax.annotate(
+            text, end, (6, 0), textcoords="offset points", va="center", fontsize=SMALL
+        )
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
-    ax.set_yticks(places, names, fontsize=8)
+    ax.set_yticks(places, names, fontsize=SMALL)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.45 * max(densities, default=1.0) or 1.0)
-    ax.set_xlabel("weights kept, % (dotted: all targets)", fontsize=8, color=MUTED)
+    ax.set_xlabel("weights kept, % (dotted: all targets)")
     title = f"{report.kept:,} of {report.size:,} weights kept ({100 * report.density:.2f}%)"
-    ax.set_title(title, loc="left", fontsize=11, color=INK)
-    _plain(ax)
+    ax.set_title(title, loc="left")
+    ax.grid(axis="y", visible=False)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
 
 
 def _mask(ax: Any, target: Any) -> None:
     # One pixel of the picture covers many weights: show the share kept under it.
     image = _shrink(target.mask.astype(np.float32), 100)
-    ax.imshow(image, cmap="Blues", aspect="auto", vmin=0.0, vmax=max(image.max(), 1e-9))
-    ax.set_title(f"{target.name}\n{target.shape[0]} inputs x {target.shape[1]} outputs", fontsize=8)
+    ax.imshow(image, cmap=style.SPARSE, aspect="auto", vmin=0.0, vmax=max(image.max(), 1e-9))
+    ax.set_title(
+        f"{target.name}\n{target.shape[0]} inputs x {target.shape[1]} outputs", fontsize=SMALL
+    )
+    ax.grid(visible=False)
     ax.set_xticks([])
     ax.set_yticks([])
 
@@ -127,21 +102,14 @@ def _scores(ax: Any, history: ScoreHistory) -> None:
         shade,
         origin="lower",
         aspect="auto",
-        cmap="Blues",
+        cmap=style.SPARSE,
         extent=(-0.5, len(counts[0]) - 0.5, 0, 1),
     )
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_xlabel("epoch (0: before training)", fontsize=8, color=MUTED)
-    ax.set_ylabel("keep probability", fontsize=8, color=MUTED)
-    ax.set_title("scores over time", loc="left", fontsize=11, color=INK)
+    ax.set_xlabel("epoch (0: before training)")
+    ax.set_ylabel("keep probability")
+    ax.set_title("scores over time", loc="left")
     bar = ax.figure.colorbar(image, ax=ax, ticks=range(-5, 1))
-    bar.ax.set_yticklabels(["0", *(f"{10.0**power:g}" for power in range(-4, 1))], fontsize=7)
-    bar.set_label("share of scores", fontsize=8, color=MUTED)
-    ax.tick_params(labelsize=8)
-
-
-def _plain(ax: Any) -> None:
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    ax.tick_params(axis="x", labelsize=8, colors=MUTED)
+    bar.ax.set_yticklabels(["0", *(f"{10.0**power:g}" for power in range(-4, 1))])
+    bar.set_label("share of scores")
+    ax.grid(visible=False)

@@ -1,10 +1,6 @@
 """Where the kept weights of a model are, and what they cost to store and to run."""
 
 import dataclasses
-import gzip
-import math
-import pathlib
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,15 +9,9 @@ import numpy as np
 import rich.console
 import rich.table
 
-from pruning.groups.targets import Filter, Target, candidates, iterate_layers, select
-from pruning.results.export.export import litert_bytes
-
-# Above this share of weights kept, XNNPACK ran unstructured zeros no faster than dense weights: an
-# MLP 1024-2048-2048-16 gained nothing at 10% and 5%, and 4.0x and 6.9x at 2% and 1%. With zeros in
-# blocks of 1 x 4 inputs it gained 3.6x and 5.9x at 10% and 5% (`benchmarks.pruning`).
-UNSTRUCTURED_LIMIT = 0.03
-BLOCK_LIMIT = 0.15
-BLOCK = 4
+from pruning.groups.targets import Filter, select
+from pruning.results.advice import speed_notes
+from pruning.results.costs import file_sizes, weight_positions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,7 +112,7 @@ class SparsityReport:
 
         Args:
             path: where to save the picture; None for nowhere.
-            history: the `pruning.results.plots.ScoreHistory` callback of the training, or None.
+            history: the `pruning.ScoreHistory` callback of the training, or None.
 
         Returns:
             figure: a `matplotlib.figure.Figure`.
@@ -204,8 +194,7 @@ def sparsity_report(
         (2, 8, 2)
         >>> print(report)  # doctest: +SKIP
     """
-    pruned = hasattr(model, "final_mask")
-    if pruned:
+    if hasattr(model, "final_mask"):
         plain, masks = model.model, _final_masks(model)
         chosen = list(model.targets)
         if targets is not None or exclude is not None:
@@ -214,7 +203,7 @@ def sparsity_report(
     else:
         plain, masks = model, {}
         chosen = select(plain, targets, exclude)[0]
-    positions = _positions(plain)
+    positions = weight_positions(plain)
     found = []
     for target in chosen:
         mask = masks.get(id(target.variable))
@@ -234,7 +223,7 @@ def sparsity_report(
         )
         for target, mask, where in found
     )
-    notes = _speed_notes([(target, mask) for target, mask, _ in found])
+    notes = speed_notes([(target, mask) for target, mask, _ in found])
     if any(where is None for _, _, where in found):
         notes.append(
             "multiply-adds are shown where the model says what its layers' outputs look like; "
@@ -242,19 +231,17 @@ def sparsity_report(
         )
     measured: dict[str, int] = {}
     if sizes:
-        measured, failures = _measure_sizes(plain, masks)
+        measured, failures = file_sizes(plain, masks)
         notes.extend(failures)
     return SparsityReport(rows, measured, tuple(notes))
 
 
 def _final_masks(pruned: Any) -> dict[int, np.ndarray]:
     """The masks `finalize` would write, by the identity of the variable, bool."""
-    flat = np.asarray(pruned.final_mask())
-    bounds = np.cumsum([grid.num_groups for grid in pruned.grids])[:-1]
-    parts = np.split(flat, bounds)
+    masks = pruned.masks.groups.expand(pruned.final_mask())
     return {
-        id(target.variable): np.asarray(grid.expand(part)) > 0
-        for target, grid, part in zip(pruned.targets, pruned.grids, parts, strict=True)
+        id(target.variable): np.asarray(mask) > 0
+        for target, mask in zip(pruned.targets, masks, strict=True)
     }
 
 
@@ -269,173 +256,3 @@ def _percent(value: float) -> str:
 
 def _count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-# Multiply-adds.
-
-
-def _positions(model: keras.Model) -> dict[int, int]:
-    """How often an example uses each entry of a weight, by the identity of the variable.
-
-    An entry of a kernel is used once for each entry of an output channel; those of a transposed
-    convolution once for each entry of an input channel; those of a recurrent layer once a step.
-    """
-    positions: dict[int, int] = {}
-    shapes = {}
-    for layer in iterate_layers(model):
-        shape = _symbolic_shapes(layer)
-        if shape is not None:
-            shapes[id(layer)] = shape
-    for target in candidates(model):
-        layer = target.layer
-        if layer is None or target.role == "embeddings" or len(target.shape) < 2:
-            continue
-        count = _layer_positions(layer, target, shapes.get(id(layer)))
-        if count is None:
-            count = _wrapped_positions(model, target, shapes)
-        if count is not None:
-            positions[id(target.variable)] = count
-    return positions
-
-
-def _symbolic_shapes(layer: keras.Layer) -> tuple[Any, Any] | None:
-    """(shape of the one input, shape of the one output) without the batch axis, if known."""
-    try:
-        entered, left = layer.input, layer.output
-    except (AttributeError, ValueError):
-        return None
-    first = keras.tree.flatten(entered)
-    last = keras.tree.flatten(left)
-    if not first or not last:
-        return None
-    return tuple(first[0].shape[1:]), tuple(last[0].shape[1:])
-
-
-def _layer_positions(layer: Any, target: Target, shapes: tuple[Any, Any] | None) -> int | None:
-    if shapes is None:
-        return None
-    entered, left = shapes
-    if isinstance(layer, keras.layers.RNN):
-        return entered[0]
-    transposed = (
-        keras.layers.Conv1DTranspose,
-        keras.layers.Conv2DTranspose,
-        keras.layers.Conv3DTranspose,
-    )
-    if isinstance(layer, transposed):
-        return _ratio(entered, target.shape[target.input_axis])
-    if isinstance(layer, (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)):
-        return _ratio(left, layer.filters)
-    return _ratio(left, math.prod(target.shape[axis] for axis in target.output_axes))
-
-
-def _wrapped_positions(model: Any, target: Target, shapes: dict[int, Any]) -> int | None:
-    """For a layer that another one calls: recurrent cells, TimeDistributed, attention."""
-    for parent in iterate_layers(model):
-        if parent is model or id(parent) not in shapes:
-            continue
-        if not any(target.variable is variable for variable in parent.weights):
-            continue
-        entered = shapes[id(parent)][0]
-        recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
-        if isinstance(parent, recurrent):
-            return entered[0]
-        if isinstance(parent, keras.layers.TimeDistributed) and target.layer is parent.layer:
-            left = parent.layer.compute_output_shape((None, *entered[1:]))
-            inner = _layer_positions(parent.layer, target, (entered[1:], tuple(left[1:])))
-            return None if inner is None or entered[0] is None else inner * entered[0]
-        if isinstance(parent, (keras.layers.MultiHeadAttention, keras.layers.Dense)):
-            # Projections of queries, keys and values: once for each place of the first input.
-            return _ratio(entered, entered[-1]) if entered[-1] else None
-    return None
-
-
-def _ratio(shape: tuple[Any, ...], channels: int) -> int | None:
-    if None in shape or not channels:
-        return None
-    count, rest = divmod(math.prod(shape), channels)
-    return count if rest == 0 else None
-
-
-# Speed.
-
-
-def _speed_notes(found: list[tuple[Target, np.ndarray]]) -> list[str]:
-    notes = []
-    matrices = [(target, mask) for target, mask in found if len(target.shape) == 2]
-    kernels = [target for target, _ in found if _is_spatial(target)]
-    size = sum(mask.size for _, mask in matrices)
-    if size:
-        density = sum(int(mask.sum()) for _, mask in matrices) / size
-        blocks = _in_blocks(matrices)
-        if UNSTRUCTURED_LIMIT < density < 1 and not (blocks and density <= BLOCK_LIMIT):
-            remedy = (
-                "keep fewer"
-                if blocks
-                else f"keep fewer, or prune with block=(1, {BLOCK}), which was faster up to 10%"
-            )
-            notes.append(
-                f"these zeros will not make CPU inference faster: {_percent(density)} of the fully "
-                f"connected weights are kept, {'in blocks' if blocks else 'one by one'}; sparse "
-                f"kernels (XNNPACK) gained nothing at that density. For speed, {remedy}."
-            )
-    if kernels and any(not mask.all() for _, mask in found):
-        notes.append(
-            "zeros in convolutions wider than 1x1 make files smaller, not inference faster: "
-            "no CPU kernel skips them. For speed, prune with structure='filter'."
-        )
-    return notes
-
-
-def _is_spatial(target: Target) -> bool:
-    return (
-        len(target.shape) > 2
-        and "kernel" in target.role
-        and any(length > 1 for length in target.shape[:-2])
-    )
-
-
-def _in_blocks(found: list[tuple[Target, np.ndarray]]) -> bool:
-    """Whether most of what is kept comes in whole blocks along the inputs."""
-    kept = whole = 0
-    for target, mask in found:
-        rows = np.moveaxis(mask, target.input_axis, 0).reshape(mask.shape[target.input_axis], -1)
-        length = len(rows) // BLOCK * BLOCK
-        blocks = rows[:length].reshape(-1, BLOCK, rows.shape[1]).sum(axis=1)
-        kept += int(blocks.sum())
-        whole += BLOCK * int((blocks == BLOCK).sum())
-    return kept > 0 and whole >= 0.9 * kept
-
-
-# Bytes.
-
-
-def _measure_sizes(
-    model: keras.Model, masks: dict[int, np.ndarray]
-) -> tuple[dict[str, int], list[str]]:
-    """Bytes of each kind of file, of the model with its masks applied for the moment."""
-    originals = {}
-    for variable in model.weights:
-        if id(variable) in masks:
-            originals[id(variable)] = variable.numpy()
-            variable.assign(np.where(masks[id(variable)], originals[id(variable)], 0))
-    sizes: dict[str, int] = {}
-    notes = []
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "model.keras"
-            model.save(path)
-            content = path.read_bytes()
-        sizes["keras"] = len(content)
-        sizes["keras_gzip"] = len(gzip.compress(content, 6))
-        try:
-            sizes["litert"] = len(litert_bytes(model, sparse=True))
-            sizes["litert_dense"] = len(litert_bytes(model, sparse=False))
-        except Exception as error:  # the converter raises whatever its passes raise
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            notes.append(f"no LiteRT size: the model could not be converted ({reason[0]}).")
-    finally:
-        for variable in model.weights:
-            if id(variable) in originals:
-                variable.assign(originals[id(variable)])
-    return sizes, notes

@@ -17,7 +17,7 @@ class PruningSchedule:
         density(progress) = d + (1 - d) * (1 - x)^3,  x = (progress - start) / (end - start)
 
     (Zhu & Gupta 2017, "To prune, or not to prune", eq. 1). From `settle` on the mask is fixed and
-    the rest of the time fine-tunes the weights that are left.
+    the rest of the time fine-tunes the weights that are kept.
 
     Args:
         initial_temperature: Temperature at progress 0, > 0.
@@ -30,7 +30,7 @@ class PruningSchedule:
         ValueError: for a temperature that is not positive, or times out of order.
 
     >>> schedule = PruningSchedule()
-    >>> [round(float(schedule.pruned(progress)), 3) for progress in (0.05, 0.2, 0.35, 1.0)]
+    >>> [round(float(schedule.tightness(progress)), 3) for progress in (0.05, 0.2, 0.35, 1.0)]
     [0.0, 0.875, 1.0, 1.0]
     >>> [round(float(schedule.temperature(progress)), 3) for progress in (0.0, 0.4, 0.8, 1.0)]
     [1.0, 0.515, 0.03, 0.03]
@@ -66,15 +66,10 @@ class PruningSchedule:
         share = tf.minimum(tf.cast(progress, tf.float32) / self.settle, 1.0)
         return self.initial_temperature * (1.0 - share) + self.final_temperature * share
 
-    def pruned(self, progress) -> tf.Tensor:
-        """How far the budget has come, 0 (everything kept) to 1 (the target), float32."""
+    def tightness(self, progress) -> tf.Tensor:
+        """How far the budget has come down, 0 (everything kept) to 1 (the target), float32."""
         share = (tf.cast(progress, tf.float32) - self.start) / (self.end - self.start)
         return 1.0 - (1.0 - tf.clip_by_value(share, 0.0, 1.0)) ** 3
-
-    def density(self, progress, target) -> tf.Tensor:
-        """Share of the weights that may be kept, from 1 down to `target`, float32."""
-        target = tf.cast(target, tf.float32)
-        return 1.0 - (1.0 - target) * self.pruned(progress)
 
     def get_config(self) -> dict[str, float]:
         """The arguments, as plain numbers."""
@@ -90,22 +85,3 @@ class PruningSchedule:
     def from_config(cls, config: dict[str, float]) -> "PruningSchedule":
         """Makes a schedule from what `get_config` returned."""
         return cls(**config)
-
-
-class ScheduleLength(keras.callbacks.Callback):
-    """Gives the pruned model the number of steps that `fit` is about to run."""
-
-    def on_train_begin(self, logs=None):
-        if self.model.explicit_total is not None:
-            return
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        if not steps or not epochs:
-            raise ValueError(
-                validation.describe(
-                    "The length of the schedule is unknown.",
-                    expected="a data set that says how many steps an epoch has",
-                    received={"steps": steps, "epochs": epochs},
-                    fix="pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`",
-                )
-            )
-        self.model.total_steps.assign(steps * epochs)

@@ -1,31 +1,13 @@
-"""Budgets, scopes and structures: exactly what is kept, and where."""
+"""Budgets and scopes: exactly what is kept, and where."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfgumbel
-from pruning.budgets.segments import PatternBudget, SegmentBudget, resolve_budget
-from pruning.groups.structures import Grid, Structure
-
-layers = keras.layers
-
-
-def network():
-    return keras.Sequential(
-        [keras.Input((10,)), layers.Dense(8, "relu", name="a"), layers.Dense(6, name="b")]
-    )
-
-
-def kernels_after(scores=None, seed=0, **arguments):
-    """Kernels of the finished model, its scores set at random."""
-    model = network()
-    pruned = tfgumbel.prune(model, **arguments)
-    rng = np.random.default_rng(seed)
-    pruned.scores.assign(rng.uniform(0.1, 0.9, pruned.scores.shape))
-    sparse = pruned.finalize()
-    return pruned, [layer.kernel.numpy() for layer in sparse.layers]
+from pruning.budgets.amounts import resolve_amount
+from pruning.budgets.patterns import PatternBudget
+from pruning.budgets.segments import SegmentBudget
+from tests.pruning.small_network import kernels_after
 
 
 @pytest.mark.parametrize("k", [1, 7, 128, 0.25, 1.0])
@@ -47,77 +29,8 @@ def test_mapping_gives_each_target_its_own():
     assert [np.count_nonzero(kernel) for kernel in kernels] == [20, 3]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "match"),
-    [
-        ({"k": 0}, ValueError, "int from 1 to 128(.|\n)*received: 0"),
-        ({"k": -3}, ValueError, "int from 1 to 128(.|\n)*received: -3"),
-        ({"k": 129}, ValueError, "int from 1 to 128(.|\n)*received: 129"),
-        ({"k": 1.5}, ValueError, "fraction"),
-        ({"k": 0.0}, ValueError, "fraction"),
-        ({"k": True}, TypeError, "an int(.|\n)*received: True"),
-        ({"k": "10%"}, TypeError, "an int(.|\n)*received: '10%'"),
-        ({}, ValueError, "missing"),
-        ({"k": 0.5, "scope": "model"}, ValueError, "scope"),
-        ({"k": 0.5, "scope": {"a/kernel": 0.5}}, ValueError, "leave `k` out"),
-        ({"scope": {"a/kernel": 0.5, "c": 0.5}}, ValueError, r"add \['b/kernel'\], remove \['c'\]"),
-        ({"k": 0.5, "structure": "rows"}, ValueError, "received: 'rows'"),
-        ({"k": 0.5, "structure": "4:2"}, ValueError, "n < m"),
-        ({"k": 0.3, "structure": "2:4"}, ValueError, "leave `k` out"),
-        ({"k": 0.5, "block": (0, 4)}, ValueError, "two integers"),
-        ({"k": 0.5, "block": (1, 4), "structure": "filter"}, ValueError, "not both"),
-        ({"k": 0.5, "method": "lottery"}, ValueError, "method"),
-        ({"k": 0.5, "num_samples": 0}, ValueError, "num_samples"),
-        ({"k": 0.5, "total_steps": 0}, ValueError, "total_steps"),
-    ],
-)
-def test_errors(arguments, error, match):
-    with pytest.raises(error, match=match):
-        tfgumbel.prune(network(), **arguments)
-
-
-def test_pruning_twice_is_an_error():
-    pruned = tfgumbel.prune(network(), 0.5)
-    with pytest.raises(ValueError, match="being pruned already"):
-        tfgumbel.prune(pruned, 0.5)
-    with pytest.raises(TypeError, match="keras.Model"):
-        tfgumbel.prune(pruned.model.layers[0], 0.5)
-    assert tfgumbel.prune(pruned.finalize(), 0.25).budget.k == 32, "a finished one can be pruned on"
-
-
-def test_input_blocks():
-    # 10 inputs in blocks of 4, 4 and 2; 8 in two of 4.
-    pruned, (a, b) = kernels_after(k=0.5, block=(1, 4))
-    kept = np.count_nonzero(a) + np.count_nonzero(b)
-    assert 64 - 4 < kept <= 64
-    for kernel in (a, b):
-        for start in range(0, kernel.shape[0], 4):
-            block = kernel[start : start + 4] != 0
-            assert np.all(block.all(0) == block.any(0))
-
-
-def test_filters_fill_the_budget_as_far_as_they_fit():
-    # Columns of 10 and of 8 weights: 37 = 3 * 10 with 7 over, 2 * 10 + 2 * 8 = 36, ...
-    pruned, (a, b) = kernels_after(k=37, structure="filter")
-    counts = [np.count_nonzero(kernel, axis=0) for kernel in (a, b)]
-    assert set(counts[0]) <= {0, 10} and set(counts[1]) <= {0, 8}
-    left = 37 - sum(map(sum, counts))
-    assert 0 <= left < 8, "nothing that was left out would still fit"
-
-
-def test_two_of_four():
-    pruned, (a, b) = kernels_after(structure="2:4")
-    assert pruned.budget.k == 8 * (2 + 2 + 2) + 6 * (2 + 2)
-    assert np.count_nonzero(a) + np.count_nonzero(b) == pruned.budget.k
-    for kernel in (a, b):
-        for start in range(0, kernel.shape[0], 4):
-            assert np.all(np.count_nonzero(kernel[start : start + 4], axis=0) == 2)
-    assert tfgumbel.prune(network(), 0.5, structure="2:4").budget.k == pruned.budget.k
-
-
 def test_pattern_projection_is_that_of_each_row():
-    grids = [Grid((8, 3), (1, 1)), Grid((6,), (1,))]
-    budget = PatternBudget(grids, [0, 0], 2, 4)
+    budget = PatternBudget([(8, 3), (6,)], [0, 0], 2, 4)
     rng = np.random.default_rng(0)
     z = rng.normal(0.5, 0.8, 30).astype(np.float32)
     z[:3] = 0.9  # rows with ties
@@ -140,40 +53,70 @@ def test_pattern_projection_is_that_of_each_row():
 
 
 def test_ties_go_to_the_larger_weight_then_to_the_lower_index():
-    budget = SegmentBudget([6], [3], np.ones(6, np.int64))
+    budget = SegmentBudget([6], [3])
     scores = tf.constant([0.5, 1.0, 0.5, 0.5, 0.5, 0.2])
     size = tf.constant([0.1, 0.0, 0.3, 0.1, 0.2, 9.0])
     assert budget.top(scores, 1.0, size).numpy().tolist() == [0, 1, 1, 0, 1, 0]
     assert budget.top(scores, 1.0).numpy().tolist() == [1, 1, 1, 0, 0, 0]
-    rows = PatternBudget([Grid((4,), (1,))], [0], 2, 4)
+    rows = PatternBudget([(4,)], [0], 2, 4)
     assert rows.top(tf.fill([4], 0.5), 1.0).numpy().tolist() == [1, 1, 0, 0]
     assert rows.top(tf.fill([4], 0.5), 1.0, tf.constant([1.0, 2, 1, 3])).numpy().tolist() == [
         0, 1, 0, 1,
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("pruned", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("tightness", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("sizes", [[1] * 12, [4] * 6 + [2] * 6])
-def test_projection_meets_the_budget_of_the_moment(pruned, sizes):
+def test_projection_meets_the_budget_of_the_moment(tightness, sizes):
     sizes = np.array(sizes, np.int64)
-    budget = SegmentBudget([4, 8], [3, 5], sizes)
-    s, multiplier = budget.project(tf.ones([12]) * 0.99, pruned)
+    budget = SegmentBudget([4, 8], [3, 5], lambda: tf.constant(sizes))
+    s, multiplier = budget.project(tf.ones([12]) * 0.99, tightness)
     for part, kept in (((0, 4), 3), ((4, 12), 5)):
         size = sizes[slice(*part)]
-        limit = size.sum() - (size.sum() - kept) * pruned
+        limit = size.sum() - (size.sum() - kept) * tightness
         used = float(np.sum(s[slice(*part)] * size))
         assert used == pytest.approx(min(limit, 0.99 * size.sum()), rel=1e-6)
     assert multiplier.shape == (2,)
 
 
-def test_group_sizes_and_means():
-    grid = Grid((5, 3), (2, 3))
-    assert grid.sizes().tolist() == [6, 6, 3]
-    weight = np.arange(-7, 8, dtype=np.float32).reshape(5, 3)
-    means = [np.abs(weight[i : i + 2]).mean() for i in (0, 2, 4)]
-    np.testing.assert_allclose(grid.reduce_mean_abs(tf.constant(weight)), means, rtol=1e-6)
-    assert Structure.parse("2:4").sizes == (2, 4)
-
-
 def test_fraction_rounds_to_the_nearest_count():
-    assert [resolve_budget(k, 10) for k in (0.01, 0.14, 0.16, 1.0, 1)] == [1, 1, 2, 10, 1]
+    assert [resolve_amount(k, 10) for k in (0.01, 0.14, 0.16, 1.0, 1)] == [1, 1, 2, 10, 1]
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_the_kept_fit_the_budget_of_the_moment_and_no_other_would(uneven):
+    # Also in mid-schedule, where the budget of the moment is no whole number.
+    rng = np.random.default_rng(0)
+    segments, kept = [31, 70], [11, 40]
+    sizes = rng.integers(1, 6, 101) if uneven else np.full(101, 3)
+    budget = SegmentBudget(segments, kept, (lambda: tf.constant(sizes)) if uneven else 3)
+    scores = rng.random(101).astype(np.float32)
+    for tightness in (0.0, 0.13, 0.5, 0.777, 1.0):
+        mask = budget.top(tf.constant(scores), tightness).numpy() > 0
+        for start, stop, count in ((0, 31, 11), (31, 101, 40)):
+            size, inside = sizes[start:stop], mask[start:stop]
+            limit = size.sum() - (size.sum() - count) * tightness
+            unused = limit - size[inside].sum()
+            assert unused >= -1e-6
+            assert np.all(size[~inside] > unused)
+            # Greedy: what is out had no room left by those above it.
+            above = scores[start:stop]
+            for i in np.flatnonzero(~inside):
+                ahead = size[inside & (above > above[i])].sum()
+                assert ahead + size[i] > limit
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_no_graph_holds_a_number_for_every_score(uneven):
+    size = 5000
+    sizes = (lambda: 1 + tf.range(size, dtype=tf.int64) % 3) if uneven else 2
+    budget = SegmentBudget([3000, 2000], [100, 200], sizes)
+
+    def both(scores):
+        return budget.top(scores, 0.5), budget.project(scores, 0.5, jit_compile=False)
+
+    function = tf.function(both).get_concrete_function(tf.TensorSpec((size,)))
+    library = function.graph.as_graph_def().library.function
+    nodes = [*function.graph.as_graph_def().node, *(node for f in library for node in f.node_def)]
+    constants = [node for node in nodes if node.op == "Const"]
+    assert constants and max(node.ByteSize() for node in constants) < 2000

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning.budgets.projection import L0Budget, project_onto_budget
+from pruning.budgets.constraint import L0Budget
+from pruning.budgets.projection import project_onto_budget
 
 
 def score_variable(constraint, size=64):
@@ -51,8 +52,8 @@ def test_a_schedule_moves_the_budget_without_a_retrace():
 
 def test_config_round_trip():
     budget = keras.Variable([3.0, 1.0], trainable=False)
-    weights = np.array([1.0, 1.0, 2.0, 2.0, 3.0], np.float32)
-    constraint = L0Budget(budget, weights=weights, segments=[2, 3])
+    costs = np.array([1.0, 1.0, 2.0, 2.0, 3.0], np.float32)
+    constraint = L0Budget(budget, costs=costs, segments=[2, 3])
     restored = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(constraint)
     )

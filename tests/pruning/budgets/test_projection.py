@@ -15,10 +15,10 @@ from pruning.budgets.projection import METHODS, project_onto_budget
 SIZES = (10, 1000, 9001)  # under, and across, the block of 4096 that is summed at once
 
 
-def exact_projection(z, k, weights=None):
+def exact_projection(z, k, costs=None):
     """Projects in float64 by sorting the corners of the piecewise-linear budget."""
     z = np.asarray(z, np.float64).ravel()
-    w = np.ones_like(z) if weights is None else np.asarray(weights, np.float64).ravel()
+    w = np.ones_like(z) if costs is None else np.asarray(costs, np.float64).ravel()
 
     def solution(multiplier):
         return np.clip(z - multiplier * w, 0.0, 1.0)
@@ -49,10 +49,10 @@ def solver(mode, method):
     )
 
 
-def assert_projected(s, z, k, weights=None):
+def assert_projected(s, z, k, costs=None):
     s = np.asarray(s, np.float64).ravel()
-    w = np.ones_like(s) if weights is None else np.asarray(weights, np.float64).ravel()
-    expected = exact_projection(z, k, weights)
+    w = np.ones_like(s) if costs is None else np.asarray(costs, np.float64).ravel()
+    expected = exact_projection(z, k, costs)
     assert np.all((s >= 0.0) & (s <= 1.0))
     used, available = np.sum(w * s), np.sum(w * expected)
     assert used <= k * (1.0 + 2e-7)
@@ -119,14 +119,14 @@ def test_nearest_point_of_any_vector(z, share, method):
 @settings(max_examples=100, deadline=None)
 @given(
     z=hnp.arrays(np.float32, 20, elements=entries),
-    weights=hnp.arrays(np.float32, 20, elements=st.sampled_from([1.0, 3.0, 25.0, 4608.0])),
+    costs=hnp.arrays(np.float32, 20, elements=st.sampled_from([1.0, 3.0, 25.0, 4608.0])),
     share=st.floats(0.0, 1.0),
     start=st.sampled_from([0.0, 1e-9, 1e-3, 0.7, 50.0, 1e30, np.inf, np.nan, -1.0]),
 )
-def test_weighted_from_any_start(z, weights, share, start):
-    k = float(np.sum(weights)) * share
-    s = project_onto_budget(z, k, weights=weights, initial_multiplier=start)
-    assert_projected(s, z, k, weights)
+def test_weighted_from_any_start(z, costs, share, start):
+    k = float(np.sum(costs)) * share
+    s = project_onto_budget(z, k, costs=costs, initial_multiplier=start)
+    assert_projected(s, z, k, costs)
 
 
 @pytest.mark.parametrize("size", [1_000_000, pytest.param(10_000_000, marks=pytest.mark.slow)])
@@ -155,12 +155,12 @@ def test_a_hundred_million_entries():
 
 def test_segments_have_budgets_of_their_own():
     z = np.random.default_rng(3).normal(0.4, 0.5, 5200).astype(np.float32)
-    weights = np.random.default_rng(4).choice([1.0, 9.0], 5200).astype(np.float32)
+    costs = np.random.default_rng(4).choice([1.0, 9.0], 5200).astype(np.float32)
     segments, k = [100, 5000, 100], np.array([30.0, 500.0, 1000.0])
     bounds = np.cumsum([0, *segments])
-    for w in (None, weights):
+    for w in (None, costs):
         s, multiplier = project_onto_budget(
-            z, k, weights=w, segments=segments, return_multiplier=True
+            z, k, costs=w, segments=segments, return_multiplier=True
         )
         assert multiplier.shape == (3,)
         for i in range(3):
@@ -261,7 +261,7 @@ def test_not_finite_is_an_error_in_eager_mode(value):
         ({"segments": [2, 2]}, "add up to 3"),
         ({"segments": [3, 0]}, "lengths >= 1"),
         ({"segments": [1, 2], "k": [1.0, 1.0, 1.0]}, "one budget for each segment"),
-        ({"weights": [1.0, 2.0]}, "`weights` has the wrong shape"),
+        ({"costs": [1.0, 2.0]}, "`costs` has the wrong shape"),
     ],
 )
 def test_errors_say_what_is_wrong(arguments, match):

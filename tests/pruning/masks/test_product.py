@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfgumbel
-from pruning.groups.structures import Grid
-from pruning.masks.product import SCORE_GRADIENTS, mask_weights, noisy_weights
+from pruning.groups.groups import Grid, Groups
+from pruning.masks.product import noisy_product
+from pruning.masks.slopes import SLOPES
 
 # A linear network with four weights on one example: loss = (sum_i m_i c_i - y)^2.
 CONTRIBUTIONS = np.array([1.0, -0.7, 0.4, 0.9])
@@ -61,13 +61,13 @@ def sampled_gradients(temperature, draws, seed, **arguments):
     """Gradients of many independent draws of the mask, shape (draws, 4)."""
     scores = tf.constant(np.tile(SCORES, draws), tf.float32)
     weights = [tf.constant(np.tile(CONTRIBUTIONS, (draws, 1)), tf.float32)]
-    grids = [Grid((draws, 4), (1, 1))]
+    groups = Groups([Grid((draws, 4), (1, 1))])
     with tf.GradientTape() as tape:
         tape.watch(scores)
-        (masked,) = noisy_weights(
+        (masked,) = noisy_product(
             scores,
             weights,
-            grids,
+            groups,
             seed=tf.constant([seed, 1]),
             temperature=tf.constant(temperature),
             settled=tf.constant(False),
@@ -78,10 +78,10 @@ def sampled_gradients(temperature, draws, seed, **arguments):
 
 
 def hard_masks(scores, **arguments):
-    return noisy_weights(
+    return noisy_product(
         scores,
         [tf.ones_like(scores)],
-        [Grid(tuple(scores.shape), (1,))],
+        Groups([Grid(tuple(scores.shape), (1,))]),
         seed=tf.constant([3, 1]),
         temperature=tf.constant(0.5),
         settled=tf.constant(False),
@@ -143,27 +143,6 @@ def test_reinmax_gradient_is_that_of_the_expected_loss():
     assert np.all((bias > 5 * error)[SCORES != 0.5]), bias / error
 
 
-@pytest.mark.parametrize("score", [0.2, 0.5, 0.85])
-def test_reinmax_slope_is_that_of_the_categorical_estimator(score):
-    logits = tf.constant(np.tile(np.log([score, 1 - score]), (64, 1)), tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        kept = tfgumbel.reinmax(logits, temperature=1.0, seed=3)[:, 0]
-    # ds/dlogit = s (1 - s)
-    slopes = tape.gradient(kept, logits).numpy()[:, 0] / (score * (1 - score))
-    expected = np.where(kept.numpy() == 1, 0.5 / score, 0.5 / (1 - score))
-    assert len(set(kept.numpy())) == 2
-    np.testing.assert_allclose(slopes, expected, rtol=1e-5)
-
-    scores = tf.fill([64], score)
-    with tf.GradientTape() as tape:
-        tape.watch(scores)
-        (mask,) = hard_masks(scores)
-    ours = np.where(mask.numpy() == 1, 0.5 / score, 0.5 / (1 - score))
-    assert len(set(mask.numpy())) == 2
-    np.testing.assert_allclose(tape.gradient(mask, scores), ours, rtol=1e-5)
-
-
 def test_reinmax_slope_is_bounded_and_a_score_of_0_can_return():
     scores = tf.constant([0.0] * 100 + [1.0] * 100 + [0.99] * 2000)
     for score_gradient, at_0, at_1, rare in (
@@ -182,22 +161,22 @@ def test_reinmax_slope_is_bounded_and_a_score_of_0_can_return():
 
 
 @pytest.mark.parametrize("hard", [False, True])
-@pytest.mark.parametrize("score_gradient", SCORE_GRADIENTS)
+@pytest.mark.parametrize("score_gradient", list(SLOPES))
 @pytest.mark.parametrize("settled", [False, True])
 def test_fused_product_equals_mask_times_weight(hard, score_gradient, settled):
     rng = np.random.default_rng(0)
     weights = [tf.constant(rng.normal(size=shape), tf.float32) for shape in [(5, 3), (4,)]]
-    grids = [Grid((5, 3), (2, 3)), Grid((4,), (1,))]
+    groups = Groups([Grid((5, 3), (2, 3)), Grid((4,), (1,))])
     scores = tf.constant([0, 1, 1, 0, 1, 0, 1] if settled else rng.uniform(0.1, 0.9, 7), tf.float32)
     upstream = [tf.constant(rng.normal(size=w.shape), tf.float32) for w in weights]
     results = []
     for jit_compile in (True, False):
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([scores, *weights])
-            masked = noisy_weights(
+            masked = noisy_product(
                 scores,
                 weights,
-                grids,
+                groups,
                 seed=tf.constant([1, 2]),
                 temperature=tf.constant(0.5),
                 settled=tf.constant(settled),
@@ -207,7 +186,7 @@ def test_fused_product_equals_mask_times_weight(hard, score_gradient, settled):
             )
         mask = [value / weight for value, weight in zip(masked, weights, strict=True)]
         if settled:
-            expected = mask_weights(scores, weights, grids)
+            expected = groups.multiply(scores, weights)
             for value, other in zip(masked, expected, strict=True):
                 np.testing.assert_array_equal(value, other)
         if hard or settled:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pruning.results.export import export
-from pruning.results.export.export import export_sparse, read_csr
+from pruning.results.export import export, npz_csr
+from pruning.results.export.export import export_sparse
+from pruning.results.export.npz_csr import read_csr
 
 
 def sparsify(model: keras.Model, density: float = 0.05) -> keras.Model:
@@ -148,7 +149,7 @@ def test_a_file_that_computes_something_else_is_never_left_behind(tmp_path, monk
         with open(path, "wb") as file:
             np.savez(file, **arrays)
 
-    monkeypatch.setitem(export._WRITERS, "npz_csr", (write_wrong, export._load_npz))
+    monkeypatch.setitem(export.FORMATS, "npz_csr", npz_csr.NPZ_CSR._replace(write=write_wrong))
     (tmp_path / "model.npz").write_bytes(b"the one before")
     with pytest.raises(RuntimeError, match="does not compute"):
         export_sparse(mlp(), tmp_path / "model.npz", "npz_csr")

@@ -9,6 +9,7 @@ import pytest
 import pruning
 from pruning.results import plots
 from pruning.results.report import sparsity_report
+from pruning.training.callbacks import ScoreHistory
 
 LAYERS = keras.layers
 
@@ -132,7 +133,7 @@ def test_says_that_convolutions_are_run_dense():
 
 def test_picture_is_drawn_and_saved(tmp_path):
     model = keras.Sequential([keras.Input((300,)), LAYERS.Dense(30), LAYERS.Dense(4)])
-    history = plots.ScoreHistory()
+    history = ScoreHistory()
     history.record(np.ones(100), 0)
     history.record(np.linspace(0, 1, 100), 10)
     report = sparsity_report(keep_first(model, 0.1), sizes=False)
@@ -149,14 +150,6 @@ def test_shrunk_mask_keeps_its_mean():
     assert shrunk.shape == (100, 100)
     assert shrunk.mean() == pytest.approx(mask.mean())
     np.testing.assert_allclose(plots._shrink(np.ones((7, 205), np.float32), 100), 1.0)
-
-
-def test_score_histogram_counts_every_score():
-    history = plots.ScoreHistory()
-    history.record([0.0, 0.0, 0.5, 1.0], 3)
-    assert history.counts[0].sum() == 4
-    assert history.counts[0][0] == 2
-    assert history.steps == [3]
 
 
 def test_nothing_chosen_is_an_error():

@@ -14,19 +14,17 @@ def test_defaults_follow_their_formulas():
     temperature = np.where(progress < 0.8, 1.0 + (0.03 - 1.0) * progress / 0.8, 0.03)
     np.testing.assert_allclose(schedule.temperature(progress), temperature, rtol=1e-5)
     x = np.clip((progress - 0.05) / (0.35 - 0.05), 0.0, 1.0)
-    density = 0.02 + (1.0 - 0.02) * (1.0 - x) ** 3
-    np.testing.assert_allclose(schedule.density(progress, 0.02), density, atol=1e-6)
-    np.testing.assert_allclose(schedule.pruned(progress), 1.0 - (1.0 - x) ** 3, atol=1e-6)
+    np.testing.assert_allclose(schedule.tightness(progress), 1.0 - (1.0 - x) ** 3, atol=1e-6)
 
 
 @pytest.mark.parametrize("times", [(0.0, 1.0, 1.0), (0.3, 0.30001, 0.7), (0.1, 0.7, 0.7)])
 def test_ends_are_exact_and_nothing_rises(times):
     schedule = PruningSchedule(2.0, 0.1, *times)
     progress = tf.linspace(0.0, 1.0, 1001)
-    pruned = schedule.pruned(progress).numpy()
-    assert pruned[0] == 0.0 and pruned[-1] == 1.0
-    assert np.all(np.diff(pruned) >= 0.0)
-    assert float(schedule.pruned(times[1])) == 1.0
+    tightness = schedule.tightness(progress).numpy()
+    assert tightness[0] == 0.0 and tightness[-1] == 1.0
+    assert np.all(np.diff(tightness) >= 0.0)
+    assert float(schedule.tightness(times[1])) == 1.0
     temperature = schedule.temperature(progress).numpy()
     assert temperature[0] == 2.0 and temperature[-1] == np.float32(0.1)
     assert np.all(np.diff(temperature) <= 0.0)
@@ -34,11 +32,11 @@ def test_ends_are_exact_and_nothing_rises(times):
 
 def test_progress_may_be_traced():
     schedule = PruningSchedule()
-    both = tf.function(lambda p: (schedule.temperature(p), schedule.pruned(p)), jit_compile=True)
+    both = tf.function(lambda p: (schedule.temperature(p), schedule.tightness(p)), jit_compile=True)
     for progress in (0.0, 0.3, 0.6, 0.9):
-        temperature, pruned = both(tf.constant(progress))
+        temperature, tightness = both(tf.constant(progress))
         assert float(temperature) == pytest.approx(float(schedule.temperature(progress)), rel=1e-6)
-        assert float(pruned) == pytest.approx(float(schedule.pruned(progress)), abs=1e-6)
+        assert float(tightness) == pytest.approx(float(schedule.tightness(progress)), abs=1e-6)
     assert both.experimental_get_tracing_count() == 1
 
 
