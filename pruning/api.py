@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import keras
 
-from pruning.pruned_model import SCORE_LEARNING_RATE, PrunedModel
-from pruning.schedules import PruningSchedule
-from pruning.targets import Filter, iterate_layers
+from pruning.groups.targets import Filter, iterate_layers
+from pruning.methods.learned import SCORE_LEARNING_RATE
+from pruning.pruned_model import PrunedModel
+from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")
@@ -33,25 +34,14 @@ def prune(
 ) -> PrunedModel:
     """Learns which weights of a Keras model to keep, under an exact budget.
 
-    Every group of weights (by default every weight) gets a keep probability s, learned together
-    with the weights by projected gradient descent: while training, the model computes with
-    `w * m`, `m = sigmoid((log(s / (1 - s)) + logistic noise) / temperature)`, and after every step
-    s is projected onto `{0 <= s <= 1, sum s <= K}`. K falls from everything to the budget, the
-    temperature from 1 to nearly 0; the last fifth of the time the mask is fixed and the remaining
-    weights are fine-tuned.
-
-    The gradient of a score is `w * dL/d(w m) / (2 P(m))` with P(m) the probability of the mask that
-    was drawn: ReinMax, exact where the loss is quadratic in each binary mask by itself. All scores
-    of a budget share one scale, so each moves in proportion to that gradient
-    (`pruning/score_optimizer.py`), and one that has come to 0 can return. These choices are ours,
-    and beat pathwise gradients under Adam, as in the reference, at every density tried.
-
+    While training, the model computes with `w * m`, m a random mask for each weight or group of
+    weights, whose probability of being kept is learned with the weights. The budget falls from
+    everything to `k`; in the last part of the training the mask is fixed and the rest fine-tuned.
     The result is a Keras model: compile it, fit it, save it, and `finalize()` it into a plain one.
-    With an optimizer given by name, such as `"adam"`, the learning rate is ours: 3e-3 for the Adam
-    family, with cosine decay. Your own optimizer instance is used as it is.
+    Its weights are trained in place.
 
     Args:
-        model: a built Keras model of any kind. It keeps its layers; its weights are trained.
+        model: a built Keras model of any kind.
         k: the budget: a fraction in (0, 1] of the weights that can be pruned, or an int, how many
             to keep. With groups, the largest total that fits and is not above it.
         method: `"learned"`, or a baseline at the same budgets and schedule: `"magnitude"` (gradual,
@@ -69,9 +59,8 @@ def prune(
         exclude: the same, for what to leave alone.
         num_samples: number of noise draws averaged in every step; each costs one pass.
         hard: whether the forward mask is rounded to 0 or 1, with the gradients of the relaxed one.
-        score_gradient: slope of a mask in its score: `"reinmax"` (default) takes 1 / (2 P(m));
-            `"straight_through"` 1, the mean over the noise at low temperature; `"pathwise"` the
-            relaxed mask's own.
+        score_gradient: slope of a mask in its score: `"reinmax"` (default), `"straight_through"` or
+            `"pathwise"`.
         schedule: a `pruning.PruningSchedule`; None for the default.
         score_learning_rate: how far a score of typical gradient moves in a step, at the start; it
             decays as half a cosine to 0. The optimizer of the weights plays no part in it.
@@ -99,35 +88,6 @@ def prune(
         >>> sparse = pruned.finalize()
         >>> sum(int((w != 0).sum()) for w in sparse.get_weights() if w.ndim == 2)
         40
-
-        Everything `fit` does can be done by hand:
-
-        >>> import tensorflow as tf
-        >>> data = tf.data.Dataset.from_tensor_slices((x, x[:, :2])).batch(16).repeat(5)
-        >>> pruned = tfgumbel.prune(model, k=0.25, total_steps=20, seed=0)
-        >>> optimizer = keras.optimizers.Adam(3e-3)
-        >>> @tf.function(autograph=False)
-        ... def train_step(x, y):
-        ...     with tf.GradientTape() as tape:
-        ...         with keras.StatelessScope(pruned.masked_weights(training=True)):
-        ...             loss = tf.reduce_mean((model(x) - y) ** 2)
-        ...     weights, scores = pruned.trainable_variables, pruned.scores
-        ...     gradients = tape.gradient(loss, (weights, scores))
-        ...     return pruned.update(*gradients, optimizer)  # ends in pruned.project()
-        >>> for x_batch, y_batch in data:
-        ...     logs = train_step(x_batch, y_batch)
-        >>> float(logs["density"]), float(logs["settled"])
-        (0.25, 1.0)
-        >>> sparse = pruned.finalize()
-
-    References:
-        X. Zhou, W. Zhang, H. Xu, T. Zhang (2021), "Effective Sparsification of Neural Networks with
-        Global Sparsity Constraint", CVPR, Algorithm 1.
-        M. Zhu, S. Gupta (2017), "To prune, or not to prune", eq. 1.
-        Y. Bengio, N. Leonard, A. Courville (2013), "Estimating or Propagating Gradients Through
-        Stochastic Neurons", section 4 (straight-through).
-        L. Liu, C. Dong, X. Liu, B. Yu, J. Gao (2023), "Bridging Discrete and Backpropagation:
-        Straight-Through and Beyond", NeurIPS (ReinMax).
     """
     if not isinstance(model, keras.Model):
         raise TypeError(

@@ -2,52 +2,52 @@
 
 import functools
 import inspect
-import math
 from collections.abc import Sequence
+from random import randrange
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pruning.finishing import compile_alike, finalize
-from pruning.learning_rates import own_optimizer, with_length
-from pruning.magnitude import NUM_UPDATES
-from pruning.masked_model import MaskedModel
-from pruning.report import SparsityReport, sparsity_report
-from pruning.schedules import ScheduleLength
-from pruning.score_optimizer import score_step
-from pruning.sums import mean
+from pruning.groups.structures import parse_structure
+from pruning.groups.targets import Filter, candidates, select
+from pruning.masks.ranked import RankedMasks
+from pruning.masks.relaxed import RelaxedMasks
+from pruning.masks.slopes import SLOPES
+from pruning.methods import METHODS
+from pruning.results.finish import compile_alike, finalize
+from pruning.results.report import SparsityReport, sparsity_report
+from pruning.training.callbacks import ScheduleLength
+from pruning.training.learning_rates import own_optimizer, with_length
+from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 from tfgumbel.internal.files import whole_file
 
-# Of a score of typical gradient, at the start.
-SCORE_LEARNING_RATE = 0.024
-
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class PrunedModel(MaskedModel):
-    """A model whose weights are multiplied by Bernoulli masks that learn where to be 1.
+class PrunedModel(keras.Model):
+    """A model whose weights are multiplied by masks, under a budget.
 
     Made by `tfgumbel.prune`, which documents the arguments. The user's model keeps its layers and
-    its variables; a call puts masked weights in their place for its own duration.
+    its variables; a call puts masked weights in their place for its own duration. A training step:
 
-    While training, a call computes `model(x; w * m)` with
-    `m_i = sigmoid((logit(s_i) + eps_i) / temperature)`, eps logistic noise (or its rounding, with
-    `hard`). Otherwise m is 1 for the highest scores that fit the budget of the moment and 0 for
-    the others. After every step s is projected onto `{0 <= s <= 1, sum s <= K}`. In the last part
-    of the schedule the mask is the best K, and stays.
+        noise -> mask -> w * m in the model's own call      `call`, `masks.draw`
+        loss -> gradients, averaged over draws               `train_step`
+        optimizer -> w; method -> s; budget -> s             `update`, `masks.update`
 
     Attributes:
         model: the user's model; its weights are trained in place.
-        scores: the keep probabilities s, one flat float32 weight, an entry a group of weights.
+        targets: tuple of `Target`, the pruned weights in the order of `scores`.
+        left: dict from the name of each kernel-like weight that is not pruned to the reason.
+        masks: the `Masks`: scores, groups, budget, method and schedule.
+        scores: one flat float32 weight, an entry a group of weights: keep probabilities, or the 0/1
+            mask of a method that does not learn them.
         step: number of updates so far, an int64 weight.
         total_steps: length of the schedule in updates, an int64 weight; `fit` sets it.
         settled: 1 once the mask is fixed, an int64 weight.
-        targets: list of `Target`, the pruned weights in the order of `scores`.
-        left: dict from the name of each kernel-like weight that is not pruned to the reason.
         budget: where and how many weights are kept; `budget.k` in all.
-        trainable_variables: the weights, without `scores`, which no optimizer moves: they have a
-            rule of their own (`pruning.score_optimizer`).
+        trainable_variables: the weights, without `scores`, which no optimizer moves: their method
+            does.
     """
 
     def __init__(
@@ -55,19 +55,72 @@ class PrunedModel(MaskedModel):
         model: keras.Model,
         k: Any,
         *,
+        method: str,
+        scope: Any,
+        structure: Any,
+        block: Any,
+        num_samples: int,
+        hard: bool,
+        score_gradient: str,
+        schedule: PruningSchedule | None,
         score_learning_rate: float,
+        total_steps: int | None,
+        seed: int | None,
+        targets: Filter | None = None,
+        exclude: Filter | None = None,
+        target_indices: Sequence[int] | None = None,
+        left: dict[str, str] | None = None,
         **kwargs: Any,
     ):
-        super().__init__(model, k, **kwargs)
-        self.score_learning_rate = validation.finite_number(
-            "score_learning_rate", score_learning_rate
+        super().__init__(**kwargs)
+        validation.one_of("method", method, METHODS)
+        self.num_samples = validation.positive_integer("num_samples", num_samples)
+        self.explicit_total = (
+            None if total_steps is None else validation.positive_integer("total_steps", total_steps)
         )
-        segments = self.budget.segments if self.method == "learned" else ()
-        self._momentum = self._vector("momentum", sum(segments))
-        self._scale = self._vector("scale", len(segments))
-        self._multiplier = self._vector("multiplier", self.budget.num_multipliers)
+        self.model = model
+        if target_indices is None:
+            chosen, left = select(model, targets, exclude)
+        else:  # from a file, which knows weights by their place
+            known = {id(target.variable): target for target in candidates(model)}
+            chosen = [known[id(model.weights[i])] for i in target_indices]
+        self.targets = tuple(chosen)
+        self.left = dict(left or {})
+        # Python's generator, which keras.utils.set_random_seed sets.
+        seed = randrange(2**31) if seed is None else int(seed)
+        structure = parse_structure(structure, block)
+        groups = structure.groups(self.targets)
+        budget = structure.budget(self.targets, groups, k, scope)
+        rate = validation.finite_number("score_learning_rate", score_learning_rate)
+        ranking = METHODS[method](groups, budget, seed=seed, learning_rate=rate)
+        make = RelaxedMasks if ranking.relaxed else RankedMasks
+        self.masks = make(
+            groups,
+            budget,
+            ranking,
+            PruningSchedule() if schedule is None else schedule,
+            total_steps=self.explicit_total or 0,
+            seed=seed,
+            num_samples=self.num_samples,
+            hard=bool(hard),
+            score_gradient=validation.one_of("score_gradient", score_gradient, SLOPES),
+        )
+        # What a file holds besides the model, the targets and the schedule.
+        self._arguments = {
+            "k": k,
+            "method": method,
+            "scope": scope,
+            **structure.arguments,
+            "num_samples": self.num_samples,
+            "hard": bool(hard),
+            "score_gradient": score_gradient,
+            "score_learning_rate": rate,
+            "total_steps": self.explicit_total,
+            "seed": seed,
+        }
         # One fused pass over weights, scores and moments instead of one for each operation.
         self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
+        self.built = True
 
     @property
     def trainable_variables(self):
@@ -77,13 +130,162 @@ class PrunedModel(MaskedModel):
     def trainable_weights(self):
         return [v for v in super().trainable_weights if v is not self.scores]
 
+    # What the masks own.
+
+    scores = property(lambda self: self.masks.scores)
+    step = property(lambda self: self.masks.step)
+    total_steps = property(lambda self: self.masks.total_steps)
+    settled = property(lambda self: self.masks.settled)
+    budget = property(lambda self: self.masks.budget)
+    schedule = property(lambda self: self.masks.schedule)
+
+    @property
+    def temperature(self) -> tf.Tensor:
+        """Temperature of the masks at the current step, float32 scalar."""
+        return self.masks.temperature
+
+    @property
+    def density(self) -> tf.Tensor:
+        """Expected share of the targets' weights that is kept, float32 scalar."""
+        return self.masks.density
+
+    def progress(self) -> tf.Tensor:
+        """Share of the schedule that is over, float32 in [0, 1]; 0 while it has no length."""
+        return self.masks.progress()
+
+    def mask(self) -> tf.Tensor:
+        """The mask of the moment without noise, 0 or 1, float32, shape (num_groups,).
+
+        The highest scores that the budget of the moment leaves, equal ones by their order; once the
+        mask is fixed, the fixed one.
+        """
+        return self.masks.mask()
+
+    def final_mask(self) -> tf.Tensor:
+        """The 0/1 mask of the whole budget, the groups that `finalize` keeps."""
+        if int(self.settled.numpy()):
+            return tf.convert_to_tensor(self.scores)
+        return self.masks.best(self._target_weights())
+
+    # The model's own call, with masked weights.
+
+    def _target_weights(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(target.variable) for target in self.targets]
+
+    def _fuses(self) -> bool:
+        """Whether XLA compiles what happens to every weight in a step, whatever the model does."""
+        eager = self.compiled and self.run_eagerly
+        return self.masks.worth_fusing and not eager
+
+    def masked_weights(
+        self, training: bool = False, draw: int = 0
+    ) -> list[tuple[keras.Variable, tf.Tensor]]:
+        """Pairs of each target's variable and its masked value, for `keras.StatelessScope`.
+
+        Args:
+            training: True for the masks of a training step, random where they are learned, with
+                gradients to `scores` and the weights; False for `mask()`.
+            draw: which of the step's draws; the same step and draw repeat the noise.
+        """
+        weights = self._target_weights()
+        if training:
+            masked = self.masks.draw(weights, draw, self._fuses())
+        else:
+            masked = self.masks.groups.multiply(self.masks.mask(), weights)
+        return [(t.variable, value) for t, value in zip(self.targets, masked, strict=True)]
+
+    def call(self, inputs, training=None, draw=0):
+        pairs = self.masked_weights(bool(training), draw)
+        with keras.StatelessScope(pairs, collect_losses=True) as scope:
+            # The model hears of `training` from the call around it, if it takes that argument.
+            outputs = self.model(inputs)
+        masked = {id(variable) for variable, _ in pairs}
+        for variable in self.model.variables:
+            if id(variable) not in masked:
+                # Moving statistics, seeds, metrics: what the model itself updates.
+                value = scope.get_current_value(variable)
+                if value is not None:
+                    variable.assign(value)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
+
     # Training.
+
+    def train_step(self, data):
+        """One step: gradients averaged over `num_samples` draws, then `update`.
+
+        The metrics see the predictions of the last draw, the loss that of every draw.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        variables = [*self.trainable_variables, self.scores]
+        batch_size = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        sums: list[Any] = [None] * len(variables)
+        for draw in range(self.num_samples):
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True, draw=draw)
+                loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+                scaled = self.optimizer.scale_loss(loss)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss * replicas, sample_weight=batch_size)
+            gradients = tape.gradient(scaled, variables)
+            sums = [
+                new if old is None else old if new is None else old + new
+                for old, new in zip(sums, gradients, strict=True)
+            ]
+        *to_weights, to_scores = [None if g is None else g / self.num_samples for g in sums]
+        logs = self.update(to_weights, to_scores)
+        return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs}
+
+    def update(
+        self, gradients: Sequence[Any], to_scores: Any = None, optimizer: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """Moves the weights by the optimizer and the scores by their method; ends in `project`.
+
+        Args:
+            gradients: one for each of `trainable_variables`, in their order.
+            to_scores: the gradient of `scores`; None leaves them where they are.
+            optimizer: None for the one given to `compile`.
+
+        Returns:
+            logs: as `project`.
+        """
+        optimizer = self.optimizer if optimizer is None else optimizer
+        if not optimizer.built:
+            with tf.init_scope():
+                optimizer.build(self.trainable_variables)
+        replicated = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        update = self._fused_update if self._fuses() and not replicated else self._update
+        return update(list(gradients), to_scores, optimizer)
+
+    def _update(self, gradients, to_scores, optimizer):
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        known = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+        if known:
+            optimizer.apply(*zip(*known, strict=True))
+        if to_scores is not None:
+            to_scores /= optimizer.scale_loss(tf.ones([]))
+        return self.masks.update(self._target_weights(), to_scores, self._fuses())
+
+    def project(self, scores: Any = None) -> dict[str, tf.Tensor]:
+        """Ends a step: counts it, and brings the scores back within the budget.
+
+        Args:
+            scores: what to project; None for the current `scores`. A fixed mask stays.
+
+        Returns:
+            logs: dict of float32 scalars: `density` (`sum s / n`), `temperature`, and `decided`,
+            the share of scores at 0 or 1.
+        """
+        return self.masks.project(self._target_weights(), scores, self._fuses())
 
     def compile(self, optimizer="adam", *args, **kwargs):
         """As `keras.Model.compile`; an optimizer given by name alone gets our learning rate.
 
         For the Adam family that is 3e-3, for the others Keras's own, both with cosine decay over
-        the schedule. An optimizer instance is left as it is.
+        the schedule. An optimizer instance stays as it is.
         """
         if isinstance(optimizer, str):
             optimizer = own_optimizer(optimizer, self.total_steps)
@@ -117,133 +319,11 @@ class PrunedModel(MaskedModel):
             call.arguments["callbacks"] = [length, *(c for c in listed if c is not None)]
         return super().fit(*call.args, **call.kwargs)
 
-    def train_step(self, data):
-        """One step: gradients averaged over `num_samples` draws, update, projection.
-
-        The metrics see the predictions of the last draw, the loss that of every draw.
-        """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        variables = [*self.trainable_variables, self.scores]
-        batch_size = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        total: list[Any] = [None] * len(variables)
-        for draw in range(self.num_samples):
-            with tf.GradientTape() as tape:
-                y_pred = self(x, training=True, draw=draw)
-                loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
-                scaled = self.optimizer.scale_loss(loss)
-            for metric in self.metrics:
-                if metric.name == "loss":
-                    metric.update_state(loss * replicas, sample_weight=batch_size)
-            gradients = tape.gradient(scaled, variables)
-            total = [
-                new if old is None else old if new is None else old + new
-                for old, new in zip(total, gradients, strict=True)
-            ]
-        if self.num_samples > 1:
-            total = [None if g is None else g / self.num_samples for g in total]
-        logs = self.update(total[:-1], total[-1])
-        return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs}
-
-    def update(
-        self, gradients: Sequence[Any], score_gradient: Any = None, optimizer: Any = None
-    ) -> dict[str, tf.Tensor]:
-        """Moves the weights by the optimizer and the scores by their own rule; ends in `project`.
-
-        Args:
-            gradients: one for each of `trainable_variables`, in their order.
-            score_gradient: that of `scores`; None leaves them where they are.
-            optimizer: None for the one given to `compile`.
-
-        Returns:
-            logs: as `project`.
-        """
-        optimizer = self.optimizer if optimizer is None else optimizer
-        if not optimizer.built:
-            with tf.init_scope():
-                optimizer.build(self.trainable_variables)
-        replicated = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        update = self._fused_update if self._fuses() and not replicated else self._update
-        return update(list(gradients), score_gradient, optimizer)
-
-    def _update(self, gradients, score_gradient, optimizer):
-        pairs = zip(gradients, self.trainable_variables, strict=True)
-        known = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
-        if known:
-            optimizer.apply(*zip(*known, strict=True))
-        if score_gradient is None or self.method != "learned":
-            return self.project()
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            score_gradient = context.all_reduce(tf.distribute.ReduceOp.SUM, score_gradient)
-        scores = tf.convert_to_tensor(self.scores)
-        direction, momentum, scale = score_step(
-            score_gradient / optimizer.scale_loss(tf.ones([])),
-            scores,
-            tf.convert_to_tensor(self._momentum),
-            tf.convert_to_tensor(self._scale),
-            tf.convert_to_tensor(self.step),
-            self.budget.segments,
-        )
-        self._momentum.assign(momentum)
-        self._scale.assign(scale)
-        rate = self.score_learning_rate * 0.5 * (1.0 + tf.cos(math.pi * self.progress()))
-        return self.project(scores - rate * direction)
-
-    def project(self, scores: Any = None) -> dict[str, tf.Tensor]:
-        """Ends a step: counts it, and brings the scores back within the budget.
-
-        Args:
-            scores: what to project; None for the current `scores`. A fixed mask stays.
-
-        Returns:
-            logs: dict of float32 scalars: `density` (`sum s / n`), `temperature`, and `settled`,
-            the share of scores at 0 or 1.
-        """
-        current = tf.convert_to_tensor(self.scores)
-        scores = current if scores is None else scores
-        multiplier = tf.convert_to_tensor(self._multiplier)
-        temperature = self.temperature
-        step = tf.convert_to_tensor(self.step) + 1
-        progress = self.progress(step)
-        pruned = self.schedule.pruned(progress)
-        settled = self._is_settled()
-        over = progress >= self.schedule.settle
-
-        def learn():
-            s, new = self.budget.project(scores, pruned, multiplier, self._fuses())
-            return s, tf.cast(new, tf.float32)
-
-        def rank():
-            every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, 1)
-            due = tf.equal(step % every, 0)
-            return tf.cond(due, lambda: self._best(pruned), lambda: current), multiplier
-
-        s, multiplier = tf.cond(
-            settled,
-            lambda: (current, multiplier),
-            lambda: tf.cond(
-                over,
-                lambda: (self._best(1.0), multiplier),
-                learn if self.method == "learned" else rank,
-            ),
-        )
-        self.scores.assign(s)
-        self._multiplier.assign(multiplier)
-        self.settled.assign(tf.cast(tf.logical_or(over, settled), tf.int64))
-        self.step.assign(step)
-        at_end = mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
-        return {"density": self.density, "temperature": temperature, "settled": at_end}
-
-    # Finish.
+    # Results.
 
     def finalize(self, fine_tune: Any = None) -> keras.Model:
-        """Writes the best mask into a plain model; see `pruning.finishing.finalize`."""
+        """Writes the best mask into a plain model; see `pruning.results.finish.finalize`."""
         return finalize(self, fine_tune)
-
-    def final_mask(self) -> tf.Tensor:
-        """The 0/1 mask of the whole budget, the groups that `finalize` keeps."""
-        return tf.convert_to_tensor(self.scores) if int(self.settled.numpy()) else self._best(1.0)
 
     def report(self, **kwargs: Any) -> SparsityReport:
         """Where the kept weights are and what they cost; see `tfgumbel.sparsity_report`."""
@@ -267,38 +347,21 @@ class PrunedModel(MaskedModel):
             super().save_weights(path, overwrite=overwrite, **kwargs)
 
     def get_config(self):
-        indices = {id(variable): i for i, variable in enumerate(self.model.weights)}
-        block = list(self.structure.sizes) if self.structure.kind == "block" else None
-        structure = self.structure.kind
-        if structure == "n:m":
-            structure = "{}:{}".format(*self.structure.sizes)
+        places = {id(variable): i for i, variable in enumerate(self.model.weights)}
         return {
             "name": self.name,
             "model": keras.saving.serialize_keras_object(self.model),
-            "k": self.k,
-            "method": self.method,
-            "scope": self.scope,
-            "structure": structure,
-            "block": block,
-            "num_samples": self.num_samples,
-            "hard": self.hard,
-            "score_gradient": self.score_gradient,
+            **self._arguments,
             "schedule": keras.saving.serialize_keras_object(self.schedule),
-            "score_learning_rate": self.score_learning_rate,
-            "total_steps": self.explicit_total,
-            "seed": self.seed,
-            "target_indices": [indices[id(target.variable)] for target in self.targets],
+            "target_indices": [places[id(target.variable)] for target in self.targets],
             "left": dict(self.left),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        left = config.pop("left", {})
         for key in ("model", "schedule"):
             config[key] = keras.saving.deserialize_keras_object(
                 config[key], custom_objects=custom_objects
             )
-        pruned = cls(**config)
-        pruned.left = left
-        return pruned
+        return cls(**config)

@@ -17,14 +17,13 @@ import tensorflow as tf
 from absl import app, flags
 
 from examples.prune_mnist import models
-from pruning.masked_model import INITIAL_SCORE
-from pruning.masking import noisy_weights
-from pruning.projection import project_onto_budget
-from pruning.pruned_model import SCORE_LEARNING_RATE
-from pruning.relaxation import relaxed_mask
-from pruning.score_optimizer import score_step
-from pruning.structures import Grid, Structure
-from pruning.targets import select
+from pruning.budgets.projection import project_onto_budget
+from pruning.groups.groups import Grid, Groups
+from pruning.groups.structures import parse_structure
+from pruning.groups.targets import select
+from pruning.masks.product import noisy_product
+from pruning.methods.learned import INITIAL_SCORE, SCORE_LEARNING_RATE, Learned
+from pruning.methods.method import Moment
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("directory", "runs/stablehlo", "Where the files go.")
@@ -35,14 +34,22 @@ BATCH_SIZE = 128
 
 
 def mask_and_projection(entries: int) -> tuple[Callable[..., Any], list[Any], int]:
-    """One step on the scores alone: draw the mask, its gradient, an update, the projection."""
+    """One step on the scores: mask times weights, its gradient, an update, the projection."""
     k = tf.constant(DENSITY * entries, tf.float64)
+    groups = Groups([Grid((entries,), (1,))])
 
-    def step(s, multiplier, index, upstream):
+    def step(s, multiplier, index, weights):
         with tf.GradientTape() as tape:
             tape.watch(s)
-            mask = relaxed_mask(s, tf.stack([1, index]), TEMPERATURE)
-        gradient = tape.gradient(mask, s, upstream)
+            (masked,) = noisy_product(
+                s,
+                [weights],
+                groups,
+                seed=tf.stack([1, index]),
+                temperature=tf.constant(TEMPERATURE),
+                settled=tf.constant(False),
+            )
+        gradient = tape.gradient(masked, s)
         s, multiplier = project_onto_budget(
             s - LEARNING_RATE * gradient,
             k,
@@ -51,22 +58,28 @@ def mask_and_projection(entries: int) -> tuple[Callable[..., Any], list[Any], in
         )
         return s, multiplier, index + 1
 
-    upstream = np.random.default_rng(0).normal(size=entries).astype(np.float32)
+    weights = np.random.default_rng(0).normal(size=entries).astype(np.float32)
     s = np.full(entries, INITIAL_SCORE, np.float32)
-    return step, [s, np.float64(0.0), np.int32(0), upstream], 3
+    return step, [s, np.float64(0.0), np.int32(0), weights], 3
 
 
 def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
     """A whole training step of LeNet-5 with learned masks: Adam on the weights."""
     model = models.build("lenet5", (28, 28, 1))
     targets, _ = select(model, None, None)
-    structure = Structure.parse("unstructured", None)
-    grids = [Grid.of(target, structure) for target in targets]
+    structure = parse_structure("unstructured")
+    groups = structure.groups(targets)
+    method = Learned(
+        groups,
+        structure.budget(targets, groups, DENSITY, "global"),
+        seed=0,
+        learning_rate=SCORE_LEARNING_RATE,
+    )
     masked = [
         next(i for i, v in enumerate(model.trainable_variables) if v is target.variable)
         for target in targets
     ]
-    entries = sum(grid.num_groups for grid in grids)
+    entries = groups.num_groups
     k = tf.constant(DENSITY * entries, tf.float64)
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     start = [variable.numpy() for variable in model.trainable_variables]
@@ -78,10 +91,10 @@ def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
         with tf.GradientTape() as tape:
             tape.watch((values, scores))
             used = list(values)
-            noisy = noisy_weights(
+            noisy = noisy_product(
                 scores,
                 [used[i] for i in masked],
-                grids,
+                groups,
                 seed=tf.stack([1, index]),
                 temperature=tf.constant(TEMPERATURE),
                 settled=tf.constant(False),
@@ -99,16 +112,21 @@ def lenet5_step(batch_size: int) -> tuple[Callable[..., Any], list[Any], int]:
             w - scale * m / (tf.sqrt(v) + 1e-7)
             for w, m, v in zip(values, first, second, strict=True)
         ]
-        direction, momentum, common = score_step(
-            to_scores, scores, momentum, common, index, (entries,)
+        moment = Moment(
+            scores=scores,
+            weights=(),
+            memory={"momentum": momentum, "scale": common},
+            step=index,
+            progress=tf.constant(0.0),
         )
+        memory = method.observe(to_scores, moment)
         scores, multiplier = project_onto_budget(
-            scores - SCORE_LEARNING_RATE * direction,
+            method.scores(moment._replace(memory=memory)),
             k,
             initial_multiplier=multiplier,
             return_multiplier=True,
         )
-        carried = scores, momentum, common, multiplier, index + 1
+        carried = scores, memory["momentum"], memory["scale"], multiplier, index + 1
         return *values, *first, *second, *carried, loss
 
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The projection and the relaxed mask beside one pass over memory in the same minute."""
+"""The projection and the masked weights beside one pass over memory in the same minute."""
 
 import resource
 import time
@@ -9,8 +9,9 @@ import tensorflow as tf
 from rich.table import Table
 
 from benchmarks import common
-from pruning.projection import project_onto_budget
-from pruning.relaxation import relaxed_mask
+from pruning.budgets.projection import project_onto_budget
+from pruning.groups.groups import Grid, Groups
+from pruning.masks.product import noisy_product
 
 # Entries, repetitions, most milliseconds cold and warm (on two threads; None: no goal).
 PROJECTIONS = ((10**6, 30, None), (10**7, 15, (25.0, 15.0)), (10**8, 3, None))
@@ -140,19 +141,28 @@ def _projections(entries: int) -> dict[str, Callable[[], Any]]:
 def _masks(entries: int) -> dict[str, Callable[[], Any]]:
     s = tf.random.stateless_uniform([entries], (1, 2), 0.01, 0.99, alg="philox")
     seed, temperature = tf.constant([3, 4]), tf.constant(0.3)
+    weights, groups = tf.ones([entries]), Groups([Grid((entries,), (1,))])
 
     def both(jit_compile: bool) -> Callable[[], Any]:
         @tf.function(autograph=False)
         def run(s, seed, temperature):
             with tf.GradientTape() as tape:
                 tape.watch(s)
-                mask = relaxed_mask(s, seed, temperature, jit_compile=jit_compile)
-            return tape.gradient(mask, s)
+                (masked,) = noisy_product(
+                    s,
+                    [weights],
+                    groups,
+                    seed=seed,
+                    temperature=temperature,
+                    settled=tf.constant(False),
+                    jit_compile=jit_compile,
+                )
+            return tape.gradient(masked, s)
 
         return lambda: run(s, seed, temperature)[-1].numpy()
 
     return {
         "sum": _compiled(tf.reduce_sum, s),
-        "mask and gradient, XLA": both(True),
-        "mask and gradient, graph": both(False),
+        "masked weights and gradient, XLA": both(True),
+        "masked weights and gradient, graph": both(False),
     }

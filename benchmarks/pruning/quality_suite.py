@@ -15,9 +15,9 @@ import keras
 import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
-from pruning.learning_rates import ADAPTIVE_LEARNING_RATE
-from pruning.pruned_model import SCORE_LEARNING_RATE
-from pruning.schedules import PruningSchedule
+from pruning.methods.learned import SCORE_LEARNING_RATE
+from pruning.training.learning_rates import ADAPTIVE_LEARNING_RATE
+from pruning.training.schedules import PruningSchedule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from pruning.report import SparsityReport
+from pruning import SparsityReport
 from tfgumbel.internal.files import save_figure
 
 

@@ -11,7 +11,7 @@ import keras
 import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
-from pruning.plots import ScoreHistory
+from pruning import ScoreHistory
 from tfgumbel.internal import validation
 from tfgumbel.internal.files import whole_file, write_json
 

@@ -37,10 +37,10 @@ def test_mirrored_strategy(strategy):
     history = pruned.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=[Check()]).history
     assert int(pruned.step.numpy()) == int(pruned.total_steps.numpy()) == len(sums) == 12
     for step, total in enumerate(sums, 1):
-        allowed = float(pruned.schedule.density(step / 12, 0.25)) * 96
+        allowed = 96 - 72 * float(pruned.schedule.tightness(step / 12))
         assert total <= allowed * (1 + 1e-6)
     assert sums[-1] == pruned.budget.k == 24
-    assert history["density"][-1] == 0.25 and history["settled"][-1] == 1
+    assert history["density"][-1] == 0.25 and history["decided"][-1] == 1
     sparse = pruned.finalize()
     assert sum(np.count_nonzero(w) for w in sparse.get_weights() if w.ndim == 2) == 24
     np.testing.assert_allclose(

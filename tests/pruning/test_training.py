@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfgumbel
-from pruning import PruningSchedule, masked_model
+from pruning import PruningSchedule
+from pruning.masks import masks
 
 layers = keras.layers
 RNG = np.random.default_rng(0)
@@ -55,17 +56,17 @@ def test_a_run_keeps_its_budget_and_its_schedule():
     recorder = Recorder()
     pruned, history = trained(fit_arguments={"callbacks": [recorder], "validation_data": (X, Y)})
     schedule, rows = PruningSchedule(), recorder.rows
-    assert {"loss", "accuracy", "density", "temperature", "settled", "val_loss"} <= set(history)
+    assert {"loss", "accuracy", "density", "temperature", "decided", "val_loss"} <= set(history)
     assert not {"val_density", "val_temperature"} & set(history)
     assert [row["step"] for row in rows] == list(range(1, 21))
     assert int(pruned.total_steps) == 20
     for row in rows:
-        allowed = float(schedule.density(row["step"] / 20, 0.25)) * 128
+        allowed = 128 - 96 * float(schedule.tightness(row["step"] / 20))
         assert row["sum"] <= allowed * (1 + 1e-6) + 1e-9
         assert row["density"] == pytest.approx(row["sum"] / 128, rel=1e-5)
         temperature = float(schedule.temperature((row["step"] - 1) / 20))
         assert row["temperature"] == pytest.approx(temperature, rel=1e-5)
-    assert all(row["settled"] == 1 for row in rows[15:]) and rows[10]["settled"] < 1
+    assert all(row["decided"] == 1 for row in rows[15:]) and rows[10]["decided"] < 1
     assert rows[-1]["sum"] == 32
     # The fixed mask is 0 or 1, evaluation uses it, and so does the result.
     sparse = pruned.finalize()
@@ -97,7 +98,7 @@ def test_fused_and_plain_steps_agree(monkeypatch):
     # themselves, then whole runs.
     scores, runs = [], []
     for fuse_from in (1, 10**9):
-        monkeypatch.setattr(masked_model, "FUSE_FROM", fuse_from)
+        monkeypatch.setattr(masks, "FUSE_FROM", fuse_from)
         pruned = tfgumbel.prune(network(), 0.5, seed=0, total_steps=4)
         rng = np.random.default_rng(0)
         optimizer = keras.optimizers.Adam(0.02)
@@ -133,8 +134,9 @@ def test_methods_structures_and_modes(arguments):
     pruned, history = trained(**arguments)
     assert int(pruned.settled) == 1 and np.all(np.isfinite(history["loss"]))
     assert set(np.unique(pruned.scores)) == {0.0, 1.0}
-    kept = float(np.sum(pruned.scores * pruned.budget.sizes))
-    assert pruned.budget.k - pruned.budget.sizes.max() < kept <= pruned.budget.k
+    sizes = pruned.masks.groups.sizes()
+    kept = float(np.sum(pruned.scores * sizes.numpy()))
+    assert pruned.budget.k - int(tf.reduce_max(sizes)) < kept <= pruned.budget.k
     sparse = pruned.finalize()
     count = sum(np.count_nonzero(w) for w in sparse.get_weights() if w.ndim == 2)
     assert count == kept

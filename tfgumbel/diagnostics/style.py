@@ -10,6 +10,7 @@ WIDTH = 7.2  # inches
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#404040")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SEQUENTIAL = "viridis"
+SPARSE = "Blues"  # shares, where white is nothing
 GREY = "#6b6b6b"
 
 _SETTINGS: Any = {
@@ -52,9 +53,7 @@ def new_figure(height: float, width: float = WIDTH) -> Iterator[Any]:
         import matplotlib
         import matplotlib.figure
     except ImportError as error:
-        raise ImportError(
-            "tfgumbel.diagnostics.plot_* needs matplotlib: pip install tfgumbel[examples]"
-        ) from error
+        raise ImportError("pictures need matplotlib: pip install tfgumbel[examples]") from error
     with matplotlib.rc_context(_SETTINGS):
         yield matplotlib.figure.Figure(figsize=(width, height), layout="constrained", dpi=150)
 

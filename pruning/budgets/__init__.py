@@ -1,0 +1,1 @@
+"""How much is kept: budgets over flat vectors of scores, with no Keras model in sight."""

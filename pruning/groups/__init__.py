@@ -1,0 +1,1 @@
+"""Which weights are pruned, and which of them live or die together."""

@@ -1,0 +1,1 @@
+"""Masks: the scores of groups, what is drawn from them, and the weights they multiply."""

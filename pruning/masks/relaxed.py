@@ -1,0 +1,83 @@
+"""Masks that are drawn at random, by scores that are probabilities."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from pruning.masks.masks import Masks
+from pruning.masks.product import noisy_product
+from tfgumbel.internal import random
+
+
+class RelaxedMasks(Masks):
+    """Scores are keep probabilities: training draws relaxed masks, the budget projects.
+
+    Without noise the mask is that of the highest scores that the budget of the moment leaves, equal
+    ones by their order; once it is fixed, the fixed one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        # The mask of an evaluation, and the step it belongs to: picking the best takes a sort.
+        self._mask = tf.Variable(
+            tf.zeros([self.groups.num_groups], tf.bool), trainable=False, name="mask"
+        )
+        self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
+
+    def mask(self):
+        scores = tf.convert_to_tensor(self.scores)
+        mask = tf.cond(self.is_settled, lambda: scores, self._mask_of_step)
+        return tf.stop_gradient(mask)
+
+    def _mask_of_step(self) -> tf.Tensor:
+        step = tf.convert_to_tensor(self.step)
+
+        def pick():
+            scores = tf.convert_to_tensor(self.scores)
+            return self.budget.top(scores, self.schedule.tightness(self.progress()))
+
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return pick()
+
+        def refresh():
+            mask = pick()
+            self._mask.assign(tf.cast(mask, tf.bool))
+            self._mask_step.assign(step)
+            return mask
+
+        return tf.cond(
+            tf.equal(self._mask_step, step), lambda: tf.cast(self._mask, tf.float32), refresh
+        )
+
+    def draw(self, weights: Sequence[tf.Tensor], index: int = 0, jit_compile: bool = True):
+        return noisy_product(
+            tf.convert_to_tensor(self.scores),
+            weights,
+            self.groups,
+            seed=self._noise_seed(index),
+            temperature=self.temperature,
+            settled=self.is_settled,
+            hard=self.hard,
+            score_gradient=self.score_gradient,
+            jit_compile=jit_compile,
+        )
+
+    def _noise_seed(self, index: int) -> tf.Tensor:
+        draw = tf.convert_to_tensor(self.step) * self.num_samples + index
+        seed = random.fold_in(random.normalize_seed(self.seed), draw)
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            seed = random.fold_in(seed, context.replica_id_in_sync_group)
+        return seed
+
+    def best(self, weights: Sequence[tf.Tensor], tightness: Any = 1.0):
+        scores = tf.convert_to_tensor(self.scores)
+        return self.budget.top(scores, tightness, ties=self.groups.mean_abs(weights))
+
+    def _moved(self, moment):
+        return self.method.scores(moment)
+
+    def _feasible(self, scores, weights, step, tightness, multiplier, jit_compile):
+        s, multiplier = self.budget.project(scores, tightness, multiplier, jit_compile)
+        return s, tf.cast(multiplier, tf.float32)

@@ -1,0 +1,1 @@
+"""Sparse files: one module a format, one line of the table."""

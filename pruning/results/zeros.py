@@ -1,0 +1,74 @@
+"""Keeping the zeros of a sparse model at zero."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pruning.groups.targets import VECTOR_ROLES, candidates
+from tfgumbel.internal import validation
+
+
+class ZerosStayZero(keras.constraints.Constraint):
+    """Keeps the entries of a weight that are zero now at zero, after the weight's own constraint.
+
+    Args:
+        weight: the tensor whose zeros are to stay.
+        inner: a constraint to apply first, or None.
+    """
+
+    def __init__(self, weight: tf.Tensor, inner: Any = None):
+        self.kept = tf.not_equal(weight, 0)
+        self.inner = inner
+
+    def __call__(self, w):
+        w = tf.convert_to_tensor(w if self.inner is None else self.inner(w))
+        return tf.where(self.kept, w, tf.zeros_like(w))
+
+
+def keep_sparsity(model: keras.Model) -> keras.Model:
+    """Makes every later training step of a sparse model leave its zeros at zero.
+
+    Each weight with two axes or more that has zeros gets a constraint, which Keras optimizers apply
+    after every update, in `fit` and in custom loops alike. A saved file does not hold it: call this
+    again after loading. `finalize` has called it already. Biases and normalisation weights are
+    left alone.
+
+    Args:
+        model: a built Keras model.
+
+    Returns:
+        model: the same object.
+
+    Raises:
+        ValueError: no weight of the model has zeros.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+        >>> model.set_weights([np.array([[0.0], [0.5]])])
+        >>> keep_sparsity(model).compile("sgd", "mse")
+        >>> _ = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+        >>> (model.get_weights()[0] != 0).ravel().tolist()
+        [False, True]
+    """
+    found = False
+    for target in candidates(model):
+        if len(target.shape) < 2 or target.role in VECTOR_ROLES:
+            continue
+        weight = tf.convert_to_tensor(target.variable)
+        if not bool(tf.reduce_all(tf.not_equal(weight, 0))):
+            inner = target.variable.constraint
+            inner = inner.inner if isinstance(inner, ZerosStayZero) else inner
+            target.variable.constraint = ZerosStayZero(weight, inner)
+            found = True
+    if not found:
+        raise ValueError(
+            validation.describe(
+                "`model` has no zeros to keep.",
+                expected="a sparse model, such as `finalize` returns",
+                received=f"{model.name!r}, every weight of it dense",
+                fix="prune it first",
+            )
+        )
+    return model

@@ -1,0 +1,1 @@
+"""What goes on while a model is pruned: schedules, learning rates, callbacks."""

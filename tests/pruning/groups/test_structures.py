@@ -1,0 +1,61 @@
+"""Structures, from the arguments of `prune` to the zeros of the finished model."""
+
+import numpy as np
+import pytest
+
+import tfgumbel
+from pruning.groups.structures import STRUCTURES, parse_structure
+from tests.pruning.small_network import kernels_after, network
+
+
+@pytest.mark.parametrize(
+    ("structure", "block", "expected"),
+    [
+        ("unstructured", None, ("unstructured", None)),
+        ("filter", None, ("filter", None)),
+        ("unstructured", (1, 4), ("block", [1, 4])),
+        ("block", [2, 3], ("block", [2, 3])),
+        ("2:4", None, ("2:4", None)),
+        ("1:16", None, ("1:16", None)),
+    ],
+)
+def test_arguments_name_the_structure_again(structure, block, expected):
+    found = parse_structure(structure, block)
+    assert tuple(found.arguments.values()) == expected
+    again = parse_structure(**found.arguments)
+    assert type(again) is type(found) and again.arguments == found.arguments
+
+
+def test_every_structure_has_its_class():
+    written = [("unstructured", None), ("filter", None), ("unstructured", (1, 4)), ("2:4", None)]
+    assert {type(parse_structure(*arguments)) for arguments in written} == set(STRUCTURES)
+
+
+def test_input_blocks():
+    # 10 inputs in blocks of 4, 4 and 2; 8 in two of 4.
+    pruned, (a, b) = kernels_after(k=0.5, block=(1, 4))
+    kept = np.count_nonzero(a) + np.count_nonzero(b)
+    assert 64 - 4 < kept <= 64
+    for kernel in (a, b):
+        for start in range(0, kernel.shape[0], 4):
+            block = kernel[start : start + 4] != 0
+            assert np.all(block.all(0) == block.any(0))
+
+
+def test_filters_fill_the_budget_as_far_as_they_fit():
+    # Columns of 10 and of 8 weights: 37 = 3 * 10 with 7 over, 2 * 10 + 2 * 8 = 36, ...
+    pruned, (a, b) = kernels_after(k=37, structure="filter")
+    counts = [np.count_nonzero(kernel, axis=0) for kernel in (a, b)]
+    assert set(counts[0]) <= {0, 10} and set(counts[1]) <= {0, 8}
+    unused = 37 - sum(map(sum, counts))
+    assert 0 <= unused < 8, "no group that is out would still fit"
+
+
+def test_two_of_four():
+    pruned, (a, b) = kernels_after(structure="2:4")
+    assert pruned.budget.k == 8 * (2 + 2 + 2) + 6 * (2 + 2)
+    assert np.count_nonzero(a) + np.count_nonzero(b) == pruned.budget.k
+    for kernel in (a, b):
+        for start in range(0, kernel.shape[0], 4):
+            assert np.all(np.count_nonzero(kernel[start : start + 4], axis=0) == 2)
+    assert tfgumbel.prune(network(), 0.5, structure="2:4").budget.k == pruned.budget.k
