@@ -85,7 +85,7 @@ def unordered_set(program: Program, *, seed: tf.Tensor, set_size: int = 2) -> tf
     costs = tf.reshape(run.costs, shape)
     log_prob = state["log_prob"]
     probs = tf.stop_gradient(tf.exp(log_prob))
-    # Where fewer classes than that can be drawn, masked ones make up the number; they weigh nothing.
+    # Masked classes make up the number where too few can be drawn; they weigh nothing.
     log_prob = tf.where(probs > 0, log_prob, tf.zeros_like(log_prob))
     rest = tf.stop_gradient(state["rest"])
     first, second = (tf.cast(ratio, costs.dtype) for ratio in _ratios(probs, rest))
