@@ -1,0 +1,152 @@
+"""Fills the documentation's tables and API pages from the code, so that neither can fall behind.
+
+In a page, `{{ estimators }}` stands for the table of all estimators, and `{{ api NAME ... }}` for
+the API sections of everything public whose code lives under one of the names.
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pruning
+import tfgumbel
+from tfgumbel.estimators import REGISTRY
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimator:
+    """What the tables say of one estimator, in words."""
+
+    name: str
+    variable: str
+    sample: str
+    gradient: str
+    use_when: str
+    source: str
+
+
+def estimators() -> list[Estimator]:
+    """Every estimator, by kind of variable and name: the one place that knows the registry."""
+    rows = [
+        Estimator(
+            name=entry.name,
+            variable=entry.event,
+            sample="hard" if entry.hard else "relaxed",
+            gradient=entry.bias,
+            use_when=entry.use_when,
+            source=entry.reference,
+        )
+        for entry in REGISTRY.values()
+    ]
+    return sorted(rows, key=lambda row: (row.variable != "categorical", row.variable, row.name))
+
+
+def readme_table() -> str:
+    """Returns the README's table of estimators, plain Markdown."""
+    rows = [
+        (f"`{row.name}`", row.variable, row.sample, row.gradient, row.use_when, row.source)
+        for row in estimators()
+    ]
+    return _table(("estimator", "variable", "sample", "gradient", "use it when", "source"), rows)
+
+
+def site_tables() -> str:
+    """Returns a table for each kind of variable, names linked to their API sections, in MyST."""
+    public = public_objects()
+    tables = []
+    for variable in dict.fromkeys(row.variable for row in estimators()):
+        rows = []
+        for row in (row for row in estimators() if row.variable == variable):
+            path = f"tfgumbel.{row.name}"
+            name = f"{{py:func}}`{row.name} <{path}>`" if path in public else f"`{row.name}`"
+            source = f'<span class="source">{row.source}</span>'
+            rows.append((f"{name} {row.sample}", row.gradient, f"{row.use_when} {source}"))
+        table = _table(("estimator, sample", "gradient", "use it when"), rows)
+        title = f"### {variable.capitalize()} variables"
+        tables.append(f"{title}\n\n:::{{rst-class}} estimators\n:::\n\n{table}")
+    return "\n\n".join(tables)
+
+
+def public_objects() -> dict[str, Any]:
+    """Returns {public dotted path: object}, each object under the first of its paths."""
+    found: dict[int, tuple[str, Any]] = {}
+    for package in (tfgumbel, pruning):
+        for name in package.__all__:
+            value = getattr(package, name)
+            path = f"{package.__name__}.{name}"
+            inner = {f"{path}.{key}": getattr(value, key) for key in getattr(value, "__all__", ())}
+            for key, item in (inner or {path: value}).items():
+                if not inspect.ismodule(item):
+                    known = found.get(id(item), (key, item))[0]
+                    found[id(item)] = (min(known, key, key=lambda path: path.count(".")), item)
+    return dict(found.values())
+
+
+def defined_here(value: Any) -> bool:
+    """Whether the object's code is ours: TensorFlow Probability documents its own."""
+    return value.__module__.startswith(("tfgumbel.", "pruning."))
+
+
+def api_sections(prefixes: str) -> str:
+    """Returns a summary, then a section for each public object defined under one of `prefixes`."""
+    wanted = tuple(prefix + "." for prefix in prefixes.split())
+    objects = {
+        path: value
+        for path, value in public_objects().items()
+        if value.__module__.startswith(wanted)
+    }
+    if not objects:
+        raise ValueError(f"docs: nothing public is defined under {prefixes!r}; mend the page")
+    summary = []
+    sections = []
+    for path, value in objects.items():
+        name = path.rpartition(".")[2]
+        first_line = (inspect.getdoc(value) or "").partition("\n")[0]
+        summary.append((f"{{py:obj}}`{name} <{path}>`", first_line))
+        sections.append(f"## {name}\n\n```{{eval-rst}}\n{_directive(path, value)}\n```")
+    return "\n\n".join([_table(("name", "what it is"), summary), *sections])
+
+
+def _directive(path: str, value: Any) -> str:
+    """autodoc's directive, with the members that a class defines and documents itself."""
+    if not inspect.isclass(value):
+        return f".. autofunction:: {path}"
+    inherited = {
+        getattr(getattr(base, name, None), "__doc__", None)
+        for base in value.__mro__[1:]
+        for name in vars(value)
+    }
+    members = [
+        name
+        for name, member in vars(value).items()
+        if not name.startswith("_")
+        and getattr(member, "__doc__", None)
+        and member.__doc__ not in inherited
+        and (callable(member) or isinstance(member, property | classmethod | staticmethod))
+    ]
+    directive = f".. autoclass:: {path}"
+    return f"{directive}\n   :members: {', '.join(members)}" if members else directive
+
+
+def fill(markdown: str) -> str:
+    """Replaces the `{{ ... }}` marks of a page."""
+    return re.sub(
+        r"\{\{ (estimators|api)([^}]*) \}\}",
+        lambda mark: _FILLERS[mark[1]](mark[2].strip()),
+        markdown,
+    )
+
+
+_FILLERS: dict[str, Callable[[str], str]] = {
+    "estimators": lambda _: site_tables(),
+    "api": api_sections,
+}
+
+
+def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heading, ("---",) * len(heading), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
+    )
