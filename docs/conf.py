@@ -23,7 +23,7 @@ extensions = [
 exclude_patterns = ["_build"]
 nitpicky = True
 
-myst_enable_extensions = ["colon_fence", "attrs_block", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # Single backticks in docstrings are code, and a link where they name something public.
@@ -49,6 +49,7 @@ html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#2563a8", "color-brand-content": "#2563a8"},
     "dark_css_variables": {"color-brand-primary": "#7fb0e6", "color-brand-content": "#7fb0e6"},
 }
+highlight_language = "text"  # blocks of Python say so
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = r">>> |\.\.\. "

@@ -50,7 +50,7 @@ def process_docstring(
 def process_property(
     app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]
 ) -> None:
-    """Sphinx event: after napoleon, which takes what stands before a property's colon for a type."""
+    """Sphinx event: after napoleon, to which a property's text before a colon is a type."""
     if what == "property":
         lines[:] = to_restructured_text((inspect.getdoc(value) or "").split("\n"))
 

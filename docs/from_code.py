@@ -54,16 +54,25 @@ def readme_table() -> str:
 
 def site_tables() -> str:
     """Returns a table for each kind of variable, names linked to their API sections, in MyST."""
+    everything = estimators()
     public = public_objects()
+    names = re.compile(rf"\b({'|'.join(row.name for row in everything)})\b")
+
+    def linked(text: str) -> str:
+        return names.sub(lambda name: _link(name[1], f"tfgumbel.{name[1]}", public), text)
+
     tables = []
-    for variable in dict.fromkeys(row.variable for row in estimators()):
-        rows = []
-        for row in (row for row in estimators() if row.variable == variable):
-            path = f"tfgumbel.{row.name}"
-            name = f"{{py:func}}`{row.name} <{path}>`" if path in public else f"`{row.name}`"
-            source = f'<span class="source">{row.source}</span>'
-            rows.append((f"{name} {row.sample}", row.gradient, f"{row.use_when} {source}"))
-        table = _table(("estimator, sample", "gradient", "use it when"), rows)
+    for variable in dict.fromkeys(row.variable for row in everything):
+        rows = [
+            (
+                f"{linked(row.name)} {_small(row.sample)}",
+                linked(row.gradient),
+                f"{linked(row.use_when)} {_small(row.source)}",
+            )
+            for row in everything
+            if row.variable == variable
+        ]
+        table = _table(("estimator and sample", "gradient", "use it when"), rows)
         title = f"### {variable.capitalize()} variables"
         tables.append(f"{title}\n\n:::{{rst-class}} estimators\n:::\n\n{table}")
     return "\n\n".join(tables)
@@ -95,39 +104,34 @@ def api_sections(prefixes: str) -> str:
     objects = {
         path: value
         for path, value in public_objects().items()
-        if value.__module__.startswith(wanted)
+        if f"{value.__module__}.".startswith(wanted)
     }
     if not objects:
         raise ValueError(f"docs: nothing public is defined under {prefixes!r}; mend the page")
     summary = []
     sections = []
-    for path, value in objects.items():
+    for path, value in sorted(objects.items()):
         name = path.rpartition(".")[2]
         first_line = (inspect.getdoc(value) or "").partition("\n")[0]
         summary.append((f"{{py:obj}}`{name} <{path}>`", first_line))
-        sections.append(f"## {name}\n\n```{{eval-rst}}\n{_directive(path, value)}\n```")
+        sections.append(f"## {name}\n\n```{{eval-rst}}\n{directive(path, value)}\n```")
     return "\n\n".join([_table(("name", "what it is"), summary), *sections])
 
 
-def _directive(path: str, value: Any) -> str:
-    """autodoc's directive, with the members that a class defines and documents itself."""
+def directive(path: str, value: Any) -> str:
+    """Returns autodoc's directive, with the members that a class defines and documents itself."""
     if not inspect.isclass(value):
         return f".. autofunction:: {path}"
-    inherited = {
-        getattr(getattr(base, name, None), "__doc__", None)
-        for base in value.__mro__[1:]
-        for name in vars(value)
-    }
     members = [
         name
         for name, member in vars(value).items()
         if not name.startswith("_")
+        and (inspect.isroutine(member) or isinstance(member, property))
         and getattr(member, "__doc__", None)
-        and member.__doc__ not in inherited
-        and (callable(member) or isinstance(member, property | classmethod | staticmethod))
+        and not any(_documentation(base, name) == member.__doc__ for base in value.__mro__[1:])
     ]
-    directive = f".. autoclass:: {path}"
-    return f"{directive}\n   :members: {', '.join(members)}" if members else directive
+    lines = [f".. autoclass:: {path}", f"   :members: {', '.join(members)}" if members else ""]
+    return "\n".join(lines).rstrip()
 
 
 def fill(markdown: str) -> str:
@@ -145,8 +149,20 @@ _FILLERS: dict[str, Callable[[str], str]] = {
 }
 
 
+def _documentation(base: type, name: str) -> str | None:
+    return getattr(getattr(base, name, None), "__doc__", None)
+
+
+def _link(name: str, path: str, public: dict[str, Any]) -> str:
+    """A link where the name has an API section; a name that only strings know has none."""
+    return f"{{py:obj}}`{name} <{path}>`" if path in public else f"`{name}`"
+
+
+def _small(text: str) -> str:
+    return f'<span class="small">{text}</span>'
+
+
 def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [heading, ("---",) * len(heading), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
-    )
+    lines = [" | ".join(cell.replace("|", r"\|") for cell in line) for line in (heading, *rows)]
+    lines = [f"| {line} |" for line in lines]
+    return "\n".join([lines[0], "|" + "---|" * len(heading), *lines[1:]])
