@@ -18,14 +18,15 @@ help:  ## this list
 setup: $(VENV)/.installed  ## make .venv and install the project with its development extras
 
 $(VENV)/.installed: setup.py pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade pip
-	$(PIP) install --editable '.[dev]'
-	touch $@
+	@echo "Setting up $(VENV): TensorFlow is large, this takes minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade pip
+	@$(PIP) install --editable '.[dev]'
+	@touch $@
 
 $(VENV)/.documented: $(VENV)/.installed
-	$(PIP) install --editable '.[docs]'
-	touch $@
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
 
 demo: setup  ## train a discrete VAE and prune a network on real digits, offline
 	@$(BIN)/python -m examples.discrete_vae.main $(HUSH)

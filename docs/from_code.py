@@ -72,9 +72,8 @@ def site_tables() -> str:
             for row in everything
             if row.variable == variable
         ]
-        table = _table(("estimator and sample", "gradient", "use it when"), rows)
-        title = f"### {variable.capitalize()} variables"
-        tables.append(f"{title}\n\n:::{{rst-class}} estimators\n:::\n\n{table}")
+        table = _cards(("estimator and sample", "gradient", "use it when"), rows)
+        tables.append(f"### {variable.capitalize()} variables\n\n{table}")
     return "\n\n".join(tables)
 
 
@@ -115,7 +114,7 @@ def api_sections(prefixes: str) -> str:
         first_line = (inspect.getdoc(value) or "").partition("\n")[0]
         summary.append((f"{{py:obj}}`{name} <{path}>`", first_line))
         sections.append(f"## {name}\n\n```{{eval-rst}}\n{directive(path, value)}\n```")
-    return "\n\n".join([_table(("name", "what it is"), summary), *sections])
+    return "\n\n".join([_cards(("name", "what it is"), summary), *sections])
 
 
 def directive(path: str, value: Any) -> str:
@@ -160,6 +159,11 @@ def _link(name: str, path: str, public: dict[str, Any]) -> str:
 
 def _small(text: str) -> str:
     return f'<span class="small">{text}</span>'
+
+
+def _cards(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table of names, whose rows the style sheet turns into cards on a narrow screen."""
+    return f":::{{rst-class}} cards\n:::\n\n{_table(heading, rows)}"
 
 
 def _table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
