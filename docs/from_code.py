@@ -109,7 +109,7 @@ def api_sections(prefixes: str) -> str:
         raise ValueError(f"docs: nothing public is defined under {prefixes!r}; mend the page")
     summary = []
     sections = []
-    for path, value in sorted(objects.items()):
+    for path, value in sorted(objects.items(), key=lambda item: _order(item[0])):
         name = path.rpartition(".")[2]
         first_line = (inspect.getdoc(value) or "").partition("\n")[0]
         summary.append((f"{{py:obj}}`{name} <{path}>`", first_line))
@@ -146,6 +146,11 @@ _FILLERS: dict[str, Callable[[str], str]] = {
     "estimators": lambda _: site_tables(),
     "api": api_sections,
 }
+
+
+def _order(path: str) -> tuple[bool, str]:
+    """What is imported from tfgumbel first, then by name."""
+    return not path.startswith("tfgumbel."), path.rpartition(".")[2].casefold()
 
 
 def _documentation(base: type, name: str) -> str | None:
