@@ -12,7 +12,7 @@ from typing import Any
 
 import pruning
 import tfgumbel
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.registry import REGISTRY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Estimator:
     """What the tables say of one estimator, in words."""
 
     name: str
-    variable: str
+    group: str
+    variables: str
     sample: str
     gradient: str
     use_when: str
@@ -28,32 +29,39 @@ class Estimator:
 
 
 def estimators() -> list[Estimator]:
-    """Every estimator, by kind of variable and name: the one place that knows the registry."""
-    rows = [
+    """Every estimator, group by group: the one place that knows the registry's fields."""
+
+    def order(entry: Any) -> tuple[Any, ...]:
+        kind = str(entry.variables[0])
+        return entry.acts_on != "sample", kind != "OneHotCategorical", kind, entry.name
+
+    return [
         Estimator(
             name=entry.name,
-            variable=entry.event,
-            sample="hard" if entry.hard else "relaxed",
+            group=str(entry.variables[0])
+            if entry.acts_on == "sample"
+            else "Any cost, by its values",
+            variables=" or ".join(map(str, entry.variables)),
+            sample="hard" if getattr(entry, "hard", True) else "relaxed",
             gradient=entry.bias,
             use_when=entry.use_when,
             source=entry.reference,
         )
-        for entry in REGISTRY.values()
+        for entry in sorted(REGISTRY.values(), key=order)
     ]
-    return sorted(rows, key=lambda row: (row.variable != "categorical", row.variable, row.name))
 
 
 def readme_table() -> str:
     """Returns the README's table of estimators, plain Markdown."""
     rows = [
-        (f"`{row.name}`", row.variable, row.sample, row.gradient, row.use_when, row.source)
+        (f"`{row.name}`", row.variables, row.sample, row.gradient, row.use_when, row.source)
         for row in estimators()
     ]
     return _table(("estimator", "variable", "sample", "gradient", "use it when", "source"), rows)
 
 
 def site_tables() -> str:
-    """Returns a table for each kind of variable, names linked to their API sections, in MyST."""
+    """Returns a table for each group, names linked to their API sections, in MyST."""
     everything = estimators()
     public = public_objects()
     names = re.compile(rf"\b({'|'.join(row.name for row in everything)})\b")
@@ -62,18 +70,18 @@ def site_tables() -> str:
         return names.sub(lambda name: _link(name[1], f"tfgumbel.{name[1]}", public), text)
 
     tables = []
-    for variable in dict.fromkeys(row.variable for row in everything):
+    for group in dict.fromkeys(row.group for row in everything):
         rows = [
             (
-                f"{linked(row.name)} {_small(row.sample)}",
+                f"{linked(row.name)} {_small(_sample(row))}",
                 linked(row.gradient),
                 f"{linked(row.use_when)} {_small(row.source)}",
             )
             for row in everything
-            if row.variable == variable
+            if row.group == group
         ]
         table = _cards(("estimator and sample", "gradient", "use it when"), rows)
-        tables.append(f"### {variable.capitalize()} variables\n\n{table}")
+        tables.append(f"### {group}\n\n{table}")
     return "\n\n".join(tables)
 
 
@@ -93,8 +101,8 @@ def public_objects() -> dict[str, Any]:
 
 
 def defined_here(value: Any) -> bool:
-    """Whether the object's code is ours: TensorFlow Probability documents its own."""
-    return value.__module__.startswith(("tfgumbel.", "pruning."))
+    """Whether the object is a class or a function of ours, which autodoc can show."""
+    return getattr(value, "__module__", "").startswith(("tfgumbel.", "pruning."))
 
 
 def api_sections(prefixes: str) -> str:
@@ -103,7 +111,7 @@ def api_sections(prefixes: str) -> str:
     objects = {
         path: value
         for path, value in public_objects().items()
-        if f"{value.__module__}.".startswith(wanted)
+        if defined_here(value) and f"{value.__module__}.".startswith(wanted)
     }
     if not objects:
         raise ValueError(f"docs: nothing public is defined under {prefixes!r}; mend the page")
@@ -160,6 +168,10 @@ def _documentation(base: type, name: str) -> str | None:
 def _link(name: str, path: str, public: dict[str, Any]) -> str:
     """A link where the name has an API section; a name that only strings know has none."""
     return f"{{py:obj}}`{name} <{path}>`" if path in public else f"`{name}`"
+
+
+def _sample(row: Estimator) -> str:
+    return row.sample if row.variables == row.group else f"{row.sample}, {row.variables}"
 
 
 def _small(text: str) -> str:

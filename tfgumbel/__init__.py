@@ -3,13 +3,23 @@
 import importlib
 from typing import Any
 
-from tfgumbel import diagnostics, estimators, layers, objectives, schedules
+import tfgumbel.internal.backend  # noqa: F401
+from tfgumbel import (
+    diagnostics,
+    distributions,
+    estimators,
+    expectations,
+    layers,
+    objectives,
+    registry,
+    schedules,
+)
 from tfgumbel.estimators import *  # noqa: F403
 from tfgumbel.expectations import RunningMean, expectation
+from tfgumbel.internal.random import fold_in
 from tfgumbel.layers import *  # noqa: F403
 
-# Resolved on first use: pruning imports this package, never the reverse at load time; the
-# distributions need TensorFlow Probability, which takes seconds to import.
+# Resolved on first use: pruning imports this package, never the reverse at load time.
 _PRUNING = ("prune", "sparsity_report", "export_sparse", "keep_sparsity")
 
 __all__ = [
@@ -17,10 +27,13 @@ __all__ = [
     *layers.__all__,
     "RunningMean",
     "diagnostics",
-    "distributions",  # noqa: F405
+    "distributions",
     "expectation",
+    "expectations",
+    "fold_in",
     "layers",
     "objectives",
+    "registry",
     "schedules",
     *_PRUNING,
 ]
@@ -29,8 +42,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _PRUNING:
         return getattr(importlib.import_module("pruning"), name)
-    if name == "distributions":
-        return importlib.import_module("tfgumbel.distributions")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

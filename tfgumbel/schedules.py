@@ -3,7 +3,7 @@
 A schedule is a `keras.optimizers.schedules.LearningRateSchedule`: a serialisable function of the
 step. Hand it to a layer, which then counts its own training calls, or to `TemperatureSchedule`,
 which follows the optimizer's steps and sets all layers of a model at once. Keras's own schedules
-serve as well as those here.
+serve as well as those here; one that ends at 0 is held at 1e-3, `MIN_TEMPERATURE`.
 """
 
 import math
@@ -22,6 +22,14 @@ __all__ = [
     "LinearTemperature",
     "TemperatureSchedule",
 ]
+
+# Colder than this, relaxations differ from their limit by less than float32 can tell.
+MIN_TEMPERATURE = 1e-3
+
+
+def floored(temperature: Any) -> Any:
+    """A scheduled or learned temperature, held at `MIN_TEMPERATURE` or above."""
+    return keras.ops.maximum(temperature, MIN_TEMPERATURE)
 
 
 class _StepwiseTemperature(LearningRateSchedule):
@@ -228,7 +236,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
             return
         optimizer = getattr(self.model, "optimizer", None)
         step = self._batches if optimizer is None else tf.convert_to_tensor(optimizer.iterations)
-        temperature = self.schedule(step)
+        temperature = floored(self.schedule(step))
         for layer in self._acting_on:
             layer.temperature = temperature
 

@@ -18,7 +18,7 @@ def measure(
     """Median and worst of max|error| / max|g| over logits N(0, 3^2) and every drawn class."""
     import tensorflow as tf
 
-    from tfgumbel.estimators import quadrature
+    from tfgumbel.numerics import quadrature
 
     @tf.function(reduce_retracing=True)
     def product(logits, sample, upstream, temperature):

@@ -36,12 +36,13 @@ class Case:
 
 def cases() -> list[Case]:
     """Every categorical estimator that has a gradient, and Gumbel-Rao at several K."""
-    from tfgumbel.estimators import REGISTRY
+    from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+    from tfgumbel.registry import sample_estimators
 
     found = [
         Case(BASELINE if name == "gumbel_rao" else name, name)
-        for name, entry in REGISTRY.items()
-        if entry.event == "categorical" and entry.differentiable
+        for name, entry in sample_estimators(ONE_HOT_CATEGORICAL).items()
+        if entry.differentiable
     ]
     return found + [Case(f"gumbel_rao K={k}", "gumbel_rao", k) for k in MONTE_CARLO]
 
@@ -58,9 +59,9 @@ def step(case: Case, *, jit_compile: bool) -> Callable[..., Any]:
     """The timed function: (logits, upstream, seed) -> (sample, gradient for the logits)."""
     import tensorflow as tf
 
-    from tfgumbel.estimators import REGISTRY
+    from tfgumbel import registry
 
-    entry = REGISTRY[case.name]
+    entry = registry.get(case.name)
 
     @tf.function(jit_compile=jit_compile)
     def forward_and_backward(logits, upstream, seed):

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from examples.discrete_vae import data, pictures, train
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.registry import sample_estimators
 
 DEMO = ("straight_through", "straight_through_gumbel_softmax", "gumbel_rao")
 # What differs from the paper's settings for 1,197 images of 8x8 pixels; chosen on validation.
@@ -33,7 +33,9 @@ SMALL = {
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 
-flags.DEFINE_enum("estimator", None, list(REGISTRY), "Gradient estimator; none: compare three.")
+flags.DEFINE_enum(
+    "estimator", None, list(sample_estimators()), "Gradient estimator; none: compare three."
+)
 flags.DEFINE_enum("dataset", _DEFAULTS.dataset, data.DATASETS, "Images to model.")
 flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
 flags.DEFINE_enum(

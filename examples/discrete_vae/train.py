@@ -1,7 +1,6 @@
 """Training and evaluation of the discrete VAE: every step a function of the seed and its number."""
 
 import dataclasses
-import inspect
 import json
 import pathlib
 import time
@@ -13,7 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from examples.discrete_vae import data
 from examples.discrete_vae.model import DiscreteVAE
-from tfgumbel import estimators
+from tfgumbel import registry
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal.files import whole_file, write_json
 from tfgumbel.objectives import importance_weighted_bound
 
@@ -59,7 +59,7 @@ class Settings:
         """These settings with the estimator's own temperature in place of None."""
         if self.temperature is not None:
             return self
-        parameters = inspect.signature(estimators.get(self.estimator).function).parameters
+        parameters = registry.get(self.estimator).parameters
         own = parameters["temperature"].default if "temperature" in parameters else None
         own = own if isinstance(own, float) else 0.5
         return dataclasses.replace(self, temperature=TEMPERATURES.get(self.estimator, own))
@@ -70,12 +70,12 @@ def make_sampler(settings):
 
     An estimator of binary variables takes the log-odds of two classes, so it needs arity 2.
     """
-    entry = estimators.get(settings.estimator)
-    parameters = inspect.signature(entry.function).parameters
+    entry = registry.get(settings.estimator)
+    parameters = entry.parameters
     options = {name: settings.temperature for name in parameters if name.endswith("temperature")}
     if "num_samples" in parameters:
         options["num_samples"] = settings.num_samples
-    if entry.event == "categorical":
+    if entry.variable is ONE_HOT_CATEGORICAL:
         return lambda logits, seed: entry.function(logits, seed=seed, **options)
     if settings.arity != 2:
         raise ValueError(

@@ -10,15 +10,15 @@ from absl import app, flags
 from rich.console import Console
 
 from examples.gradient_variance import train
-from tfgumbel.estimators import REGISTRY
-from tfgumbel.expectations import SCORE_FUNCTIONS
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.registry import gradient_estimators
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_multi_enum(
     "estimator",
     train.ESTIMATORS,
-    [*SCORE_FUNCTIONS, *(e.name for e in REGISTRY.values() if e.event == "categorical")],
+    list(gradient_estimators(ONE_HOT_CATEGORICAL)),
     "Estimators of the table; repeat the flag.",
 )
 flags.DEFINE_integer("num_classes", 8, "Classes of the variable.", lower_bound=2)

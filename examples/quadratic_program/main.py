@@ -13,9 +13,9 @@ from rich.table import Table
 
 from examples.quadratic_program import train
 from tfgumbel import diagnostics
-from tfgumbel.estimators import REGISTRY
-from tfgumbel.expectations import SCORE_FUNCTIONS
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal.files import save_figure
+from tfgumbel.registry import gradient_estimators
 
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
@@ -23,7 +23,7 @@ _DEFAULTS = train.Settings()
 flags.DEFINE_multi_enum(
     "estimator",
     train.ESTIMATORS,
-    [*SCORE_FUNCTIONS, *(e.name for e in REGISTRY.values() if e.event == "categorical")],
+    list(gradient_estimators(ONE_HOT_CATEGORICAL)),
     "Estimators to compare; repeat the flag.",
 )
 flags.DEFINE_float(

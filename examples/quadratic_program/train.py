@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel
+from tfgumbel import registry
 from tfgumbel.diagnostics import quadratic_program, style
-from tfgumbel.expectations import SCORE_FUNCTIONS
 
 ESTIMATORS = (
     "reinforce",
@@ -49,21 +49,21 @@ def minimize(estimator, settings, on_progress=lambda steps: None):
         gaps: Expected value minus the least one, shape (1 + calls, num_runs), float64.
     """
     logits = tf.Variable(tf.zeros([settings.num_runs, NUM_CLASSES]))
-    options = {"temperature": settings.temperature}
-    if estimator == "reinforce_baseline":
-        options = {"baseline": tfgumbel.RunningMean(shape=(settings.num_runs,))}
-    elif estimator in SCORE_FUNCTIONS or estimator in ("straight_through", "reinmax"):
-        options = {}  # their own temperature, where they have one
+    entry = registry.get(estimator)
+    # Those that have a temperature by default keep it.
+    options = {"temperature": settings.temperature} if entry.needs_temperature else {}
+    if "baseline" in entry.parameters:
+        options["baseline"] = tfgumbel.RunningMean(shape=(settings.num_runs,))
 
     @tf.function
     def run(first_step):
         for step in tf.range(first_step, first_step + STEPS_PER_CALL):
             with tf.GradientTape() as tape:
                 value = tfgumbel.expectation(
-                    quadratic_program,
+                    lambda draw, logits: quadratic_program(draw(logits)),
                     logits,
                     estimator=estimator,
-                    seed=tf.stack([settings.seed, step]),
+                    seed=tfgumbel.fold_in(settings.seed, step),
                     **options,
                 )
             logits.assign_sub(settings.learning_rate * tape.gradient(value, logits))

@@ -14,6 +14,7 @@ import tfgumbel
 from tests.reference import conditional_derivatives, sample_conditional_derivatives, softmax
 from tfgumbel.diagnostics import compare_estimators, exact_expectation
 from tfgumbel.diagnostics.comparison import Measurement
+from tfgumbel.distributions import Bernoulli
 
 LOGITS = np.array([0.2, -0.6, 1.1])
 COST = np.array([1.0, -0.5, 0.3])
@@ -74,7 +75,7 @@ def test_truth_of_bernoulli_variables_and_masked_classes():
     logits = tf.constant([0.8, -0.4], tf.float64)
     p, q = 1 / (1 + np.exp(-logits.numpy()))
     mean, gradient = exact_expectation(
-        lambda d: d[:, 0] * (1.0 - 2.0 * d[:, 1]), logits, event="bernoulli"
+        lambda d: d[:, 0] * (1.0 - 2.0 * d[:, 1]), Bernoulli(logits=logits)
     )
     np.testing.assert_allclose(mean, p * (1 - 2 * q), rtol=1e-12)
     np.testing.assert_allclose(gradient, [p * (1 - p) * (1 - 2 * q), -2 * p * q * (1 - q)])
@@ -180,10 +181,9 @@ def test_relaxed_samples_count_as_the_outcome_they_round_to():
 def test_bernoulli_estimators():
     table = compare_estimators(
         lambda d: (d[:, 0] - 0.3) ** 2,
-        tf.constant([0.5]),
+        Bernoulli(logits=tf.constant([0.5])),
         ["reinforce", "bernoulli_straight_through_gumbel_softmax", "bernoulli_gumbel_rao"],
         num_draws=20_000,
-        event="bernoulli",
     )
     exact, noisy = (
         table.rows[name]
@@ -238,7 +238,10 @@ def test_a_table_prints_and_converts():
         ({"estimators": ["gumbel_rap"]}, "gumbel_rao"),
         ({"estimators": ["reinmax", "reinmax"]}, "named twice"),
         ({"estimators": []}, "empty"),
-        ({"estimators": ["reinmax"], "event": "bernoulli"}, "bernoulli_gumbel_rao"),
+        (
+            {"estimators": ["reinmax"], "logits": Bernoulli(logits=[0.5, 0.0, 0.0])},
+            "bernoulli_gumbel_rao",
+        ),
         ({"estimators": ["reinmax"], "num_draws": 1}, "num_draws"),
         ({"estimators": ["reinmax"], "logits": tf.zeros([20, 3])}, r"3 \*\* 20"),
         ({"estimators": ["reinmax"], "f": tf.reduce_sum}, "one value for each"),

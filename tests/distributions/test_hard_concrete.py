@@ -55,6 +55,16 @@ def test_mean_and_variance_match_adaptive_integration(temperature: float) -> Non
     )
 
 
+def test_scalar_logits_have_moments() -> None:
+    batch = gates(0.5)
+    for index, logit in enumerate(LOGITS):
+        scalar = HardConcrete(tf.constant(logit, tf.float64), temperature=0.5)
+        for name in ("mean", "variance", "stddev"):
+            moment = getattr(scalar, name)()
+            assert moment.shape == ()
+            np.testing.assert_allclose(moment, getattr(batch, name)()[index], rtol=1e-12)
+
+
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_samples_have_the_masses_the_cdf_and_the_mean(temperature: float) -> None:
     # 2e5 draws: a probability of 0.5 is known to 0.0011, so 2% is nine standard errors.

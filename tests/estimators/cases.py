@@ -6,14 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import REGISTRY, Entry, get
+from tfgumbel.distributions.abilities import BERNOULLI, ONE_HOT_CATEGORICAL
+from tfgumbel.registry import SampleEstimator, sample_estimators
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
     """An estimator with one choice of its options."""
 
-    entry: Entry
+    entry: SampleEstimator
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -24,14 +25,15 @@ class Case:
         return self.entry(logits, temperature=temperature, seed=seed, **dict(self.options))
 
 
+ESTIMATORS = sample_estimators()
 CASES = [
-    *(Case(entry) for entry in REGISTRY.values()),
-    Case(get("gumbel_rao"), (("num_samples", 5),)),
-    Case(get("gumbel_rao"), (("num_samples", 5), ("noise", "stratified"))),
-    Case(get("decoupled_straight_through_gumbel_softmax"), (("forward_temperature", 0.5),)),
+    *(Case(entry) for entry in ESTIMATORS.values()),
+    Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5),)),
+    Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5), ("noise", "stratified"))),
+    Case(ESTIMATORS["decoupled_straight_through_gumbel_softmax"], (("forward_temperature", 0.5),)),
 ]
-CATEGORICAL = [case for case in CASES if case.entry.event == "categorical"]
-BERNOULLI = [case for case in CASES if case.entry.event == "bernoulli"]
+CATEGORICAL = [case for case in CASES if case.entry.variable is ONE_HOT_CATEGORICAL]
+BERNOULLI = [case for case in CASES if case.entry.variable is BERNOULLI]
 
 
 def run(

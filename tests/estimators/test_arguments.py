@@ -7,18 +7,20 @@ from scipy import stats
 
 import tfgumbel
 from tests.estimators.cases import CASES, Case
-from tfgumbel.estimators import REGISTRY, get, register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random
+from tfgumbel.registry import REGISTRY, Entry, get, loss_estimators, register, sample_estimators
 
 
 def test_registry_names_are_public_and_duplicates_refused() -> None:
-    for name, entry in REGISTRY.items():
+    for name, entry in sample_estimators().items():
         assert getattr(tfgumbel, name) is entry.function and name in tfgumbel.__all__
-        assert entry.bias and entry.use_when and entry.reference
+    for name, entry in loss_estimators().items():
+        assert getattr(tfgumbel.expectations, name) is entry.function
+    for entry in REGISTRY.values():
+        assert entry.bias and entry.use_when and entry.reference and entry.variables
     with pytest.raises(ValueError, match="registered twice"):
-        register(event="categorical", hard=True, bias="", use_when="", reference="")(
-            REGISTRY["gumbel_max"].function
-        )
+        register(Entry, bias="", use_when="", reference="")(get("gumbel_max").function)
     with pytest.raises(ValueError, match="(?s)'gumbel_rao'.*'gumbel_roa'"):
         get("gumbel_roa")
     with pytest.raises(TypeError):
@@ -44,7 +46,7 @@ def test_wrong_arguments(case: Case) -> None:
         for temperature in (-1.0, float("nan"), float("inf"), None, "hot", [1.0, 2.0], True):
             with pytest.raises(ValueError, match="`temperature` is invalid"):
                 call(temperature=temperature)
-    if case.entry.event == "categorical":
+    if case.entry.variable is ONE_HOT_CATEGORICAL:
         with pytest.raises(ValueError, match="no class to draw"):
             call(logits=[[0.0, 1.0], [-np.inf, -np.inf]])
         for logits in (1.0, tf.zeros([3, 0])):
@@ -54,7 +56,7 @@ def test_wrong_arguments(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_class_masked_is_nan_in_a_graph(case: Case) -> None:
-    if case.entry.event != "categorical":
+    if case.entry.variable is not ONE_HOT_CATEGORICAL:
         pytest.skip("a binary variable has no mask")
 
     @tf.function

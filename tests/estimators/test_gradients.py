@@ -7,6 +7,9 @@ import tensorflow as tf
 import tfgumbel
 from tests import reference
 from tests.estimators.cases import BERNOULLI, CASES, Case, run
+from tfgumbel import registry
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.numerics import sigmoid
 
 LOGITS = np.array([0.4, -0.8, 1.1, -0.1])
 SIZE = len(LOGITS)
@@ -46,7 +49,7 @@ def conditional_vjp(name: str, index: int, temperature: float) -> np.ndarray:
 HARD = [
     case
     for case in CASES
-    if case.entry.event == "categorical"
+    if case.entry.variable is ONE_HOT_CATEGORICAL
     and case.entry.hard
     and case.entry.differentiable
     and dict(case.options).get("forward_temperature") is None
@@ -93,9 +96,7 @@ def test_gumbel_rao_monte_carlo_sees_two_percent(mode: str) -> None:
 
         @tf.function(jit_compile=mode == "xla", autograph=False)
         def gradients(logits, upstream, temperature, seed, noise=noise):  # type: ignore[no-untyped-def]
-            case = Case(
-                tfgumbel.estimators.get("gumbel_rao"), (("num_samples", 50), ("noise", noise))
-            )
+            case = Case(registry.get("gumbel_rao"), (("num_samples", 50), ("noise", noise)))
             return run(case, logits, upstream, temperature, seed)
 
         rows = 40_000
@@ -132,7 +133,7 @@ def test_gumbel_rao_monte_carlo_sees_two_percent(mode: str) -> None:
 @pytest.mark.parametrize("name", ["gumbel_rao", "straight_through", "gapped_straight_through"])
 def test_temperature_gradient_given_the_sample(name: str) -> None:
     temperature = 0.6
-    case = Case(tfgumbel.estimators.get(name))
+    case = Case(registry.get(name))
     logits = np.tile(LOGITS, (200, 1))
     upstream = np.tile(QUADRATIC[1], (200, 1))
     sample, _, grad_temperature = run(
@@ -164,7 +165,7 @@ def test_temperature_gradient_given_the_sample(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gumbel_softmax", "binary_concrete", "hard_concrete"])
 def test_reparameterised_gradients_match_differences(name: str) -> None:
-    estimator = tfgumbel.estimators.get(name)
+    estimator = registry.get(name)
     rng = np.random.default_rng(2)
     logits, upstream = (tf.constant(rng.normal(size=(6, 4)), tf.float64) for _ in range(2))
     temperature, step = 0.7, 1e-6
@@ -194,8 +195,7 @@ def test_straight_through_relaxations_share_the_relaxed_gradient() -> None:
         ("bernoulli_straight_through_gumbel_softmax", "binary_concrete"),
     ):
         got, expected = (
-            run(Case(tfgumbel.estimators.get(name)), logits, upstream, temperature, 8)
-            for name in (hard, soft)
+            run(Case(registry.get(name)), logits, upstream, temperature, 8) for name in (hard, soft)
         )
         assert np.all(np.round(expected[0]) <= got[0].numpy())  # the sample rounds the relaxed one
         for index in (1, 2):
@@ -229,6 +229,7 @@ def test_decoupled_temperatures() -> None:
 TWO_CLASS = {
     "bernoulli_straight_through": "straight_through",
     "bernoulli_gumbel_rao": "gumbel_rao",
+    "bernoulli_reinmax": "reinmax",
 }
 
 
@@ -238,12 +239,10 @@ def test_deterministic_binary_gradients_are_those_of_two_classes() -> None:
     for binary, categorical in TWO_CLASS.items():
         for temperature in (0.2, 1.0, 3.0):
             seed, heat = tf.constant([1, 2]), tf.constant(temperature, tf.float64)
-            sample, gradient, _ = run(
-                Case(tfgumbel.estimators.get(binary)), logits, upstream, heat, seed
-            )
+            sample, gradient, _ = run(Case(registry.get(binary)), logits, upstream, heat, seed)
             zeros = tf.zeros_like(logits)
             pair, pair_gradient, _ = run(
-                Case(tfgumbel.estimators.get(categorical)),
+                Case(registry.get(categorical)),
                 tf.stack([zeros, logits], -1),
                 tf.stack([zeros, upstream], -1),
                 heat,
@@ -258,6 +257,28 @@ def test_deterministic_binary_gradients_are_those_of_two_classes() -> None:
             )
 
 
+def test_bernoulli_reinmax_has_its_closed_form_and_keeps_its_digits() -> None:
+    logits = tf.constant([-np.inf, -80.0, -20.0, -1.0, 0.5, 20.0, 80.0, np.inf], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        sample = tfgumbel.bernoulli_reinmax(logits, seed=3)
+    wide = np.where(sample.numpy() > 0, -logits.numpy(), logits.numpy()).astype(np.float64)
+    expected = 0.5 / (1.0 + np.exp(-wide))  # (1 - P(B)) / 2
+    np.testing.assert_allclose(tape.gradient(sample, logits), expected, rtol=1e-5, atol=1e-38)
+
+
+def test_bernoulli_reinmax_and_its_slope_in_the_probability_agree() -> None:
+    logits = tf.linspace(-4.0, 4.0, 9)
+    prob = tf.sigmoid(logits)
+    for sample in (tf.zeros_like(logits), tf.ones_like(logits)):
+        drawn = tf.where(sample > 0, prob, 1.0 - prob)
+        np.testing.assert_allclose(
+            sigmoid.reinmax_slope(logits, sample, tf.constant(1.0)),
+            prob * (1.0 - prob) * sigmoid.reinmax_probability_slope(drawn),
+            rtol=1e-5,
+        )
+
+
 def test_bernoulli_gumbel_rao_is_the_mean_of_its_relaxation() -> None:
     rows = 200_000
     upstream = tf.ones([rows])
@@ -265,11 +286,9 @@ def test_bernoulli_gumbel_rao_is_the_mean_of_its_relaxation() -> None:
         logits = tf.fill([rows], logit)
         heat, seed = tf.constant(temperature), tf.constant([2, 6])
         arguments = logits, upstream, heat, seed
-        sample, exact, exact_heat = run(
-            Case(tfgumbel.estimators.get("bernoulli_gumbel_rao")), *arguments
-        )
+        sample, exact, exact_heat = run(Case(registry.get("bernoulli_gumbel_rao")), *arguments)
         drawn, noisy, noisy_heat = run(
-            Case(tfgumbel.estimators.get("bernoulli_straight_through_gumbel_softmax")), *arguments
+            Case(registry.get("bernoulli_straight_through_gumbel_softmax")), *arguments
         )
         np.testing.assert_array_equal(sample, drawn)
         for value in (0.0, 1.0):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfgumbel.estimators import quadrature
+from tfgumbel.numerics import quadrature
 
 TEMPERATURES = (0.0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0)
 EVERY_TEMPERATURE = (*TEMPERATURES, 1e-3, 10.0, 1e3)

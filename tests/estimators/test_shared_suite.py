@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.estimators.cases import CASES, Case, run, runner
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 
 MODES = ["eager", "graph", "xla"]
 INF = float("inf")
@@ -39,11 +40,11 @@ def check(case: Case, logits, sample, grad_logits, grad_temperature):  # type: i
     assert np.all(sample[masked] == 0) and np.all(grad_logits[masked] == 0)
     if case.entry.hard:
         assert np.all((sample == 0) | (sample == 1))
-        if case.entry.event == "categorical":
+        if case.entry.variable is ONE_HOT_CATEGORICAL:
             assert np.all(sample.sum(-1) == 1)
     else:
         assert np.all((sample >= 0) & (sample <= 1))
-        if case.entry.event == "categorical":
+        if case.entry.variable is ONE_HOT_CATEGORICAL:
             np.testing.assert_allclose(sample.sum(-1), 1, atol=0.02)
     if not case.entry.differentiable:
         assert np.all(grad_logits == 0)
@@ -65,7 +66,7 @@ def test_numerics_and_frequencies(case: Case, mode: str) -> None:
     if case.entry.exact_sampling and not case.options:
         draws = np.concatenate(draws)
         logits = LOGITS[-1]
-        if case.entry.event == "categorical":
+        if case.entry.variable is ONE_HOT_CATEGORICAL:
             hit = draws == draws.max(-1, keepdims=True)
             expected = np.exp(logits) / np.exp(logits).sum()
         else:

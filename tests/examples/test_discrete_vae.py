@@ -15,8 +15,10 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
+import tfgumbel
 from examples.discrete_vae import data, main, model, pictures, train
-from tfgumbel import estimators
+from tfgumbel.distributions.abilities import BERNOULLI, ONE_HOT_CATEGORICAL
+from tfgumbel.registry import sample_estimators
 
 TINY = train.Settings(
     arity=4,
@@ -66,7 +68,7 @@ def test_log_weights_against_enumeration(splits):
 
 def test_loss_is_the_enumerated_elbo_in_expectation(splits):
     def sampler(logits, seed):
-        return estimators.get("straight_through").function(logits, seed=seed)
+        return tfgumbel.straight_through(logits, seed=seed)
 
     tiny = model.DiscreteVAE(64, sampler, arity=2, latent_bits=3)
     image = tf.cast(splits.test[:1], tf.float32)
@@ -159,8 +161,8 @@ def test_killed_process_resumes_to_the_same_weights(tmp_path):
 
 def test_every_estimator_gives_finite_gradients(splits):
     image = tf.cast(splits.train[:3] > 127, tf.float32)
-    for name, entry in estimators.REGISTRY.items():
-        arity = 4 if entry.event == "categorical" else 2
+    for name, entry in sample_estimators().items():
+        arity = 4 if entry.variable is ONE_HOT_CATEGORICAL else 2
         settings = dataclasses.replace(TINY, estimator=name, arity=arity, num_samples=3).resolved()
         tiny = train.Training(settings, splits).model
         with tf.GradientTape() as tape:
@@ -171,7 +173,7 @@ def test_every_estimator_gives_finite_gradients(splits):
 
 
 def test_binary_estimators_refuse_other_arities(splits):
-    name = next(n for n, entry in estimators.REGISTRY.items() if entry.event == "bernoulli")
+    name = next(n for n, entry in sample_estimators().items() if entry.variable is BERNOULLI)
     with pytest.raises(ValueError, match="arity must be 2"):
         train.make_sampler(dataclasses.replace(TINY, estimator=name))
 

@@ -29,10 +29,10 @@ def test_descent_is_sgd_with_the_estimators_gradient(estimator):
     for step in range(train.STEPS_PER_CALL):
         with tf.GradientTape() as tape:
             value = tfgumbel.expectation(
-                train.quadratic_program,
+                lambda draw, logits: train.quadratic_program(draw(logits)),
                 logits,
                 estimator=estimator,
-                seed=(SETTINGS.seed, step),
+                seed=tfgumbel.fold_in(SETTINGS.seed, step),
                 **options,
             )
         logits.assign_sub(SETTINGS.learning_rate * tape.gradient(value, logits))

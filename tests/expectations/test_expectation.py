@@ -1,248 +1,267 @@
-"""Values and gradients of expectations against sums over every outcome, and closed forms."""
+"""The interface: programs, their draws, what every estimator must do with them, and errors."""
 
-import itertools
+import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfgumbel
+from tests.expectations.programs import LOGITS, derivative, parallel, parallel_value, z_scores
 from tests.reference import softmax
-from tfgumbel.estimators import REGISTRY
+from tfgumbel import registry
+from tfgumbel.distributions.abilities import BERNOULLI, ONE_HOT_CATEGORICAL, VARIABLES
 
-LOGITS = np.array([[0.3, -0.5, 0.9], [1.0, 0.0, -0.7]])
-WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.3, 1.5, -1.0]])
-
-
-def interaction(sample):
-    """A function of two variables together, not linear in either: (num, 2, 3) -> (num,)."""
-    scores = tf.reduce_sum(sample * tf.constant(WEIGHTS, sample.dtype), -1)
-    return (scores[..., 0] + 2.0) * (scores[..., 1] - 0.4) ** 2
+GRADIENTS = [
+    pytest.param(name, variable, id=f"{name}-{variable}")
+    for variable in VARIABLES
+    for name in registry.gradient_estimators(variable)
+]
 
 
-def enumerated(logits):
-    """E of `interaction`, by itertools, in NumPy."""
-    probs = softmax(logits)
-    return sum(
-        probs[0, i] * probs[1, j] * (WEIGHTS[0, i] + 2.0) * (WEIGHTS[1, j] - 0.4) ** 2
-        for i, j in itertools.product(range(3), repeat=2)
-    )
+def arguments(name):
+    """What an estimator cannot do without."""
+    entry = registry.get(name)
+    options = {"temperature": 0.5} if entry.needs_temperature else {}
+    return {**options, "baseline": 1.0} if "baseline" in entry.parameters else options
 
 
-def derivative(function, logits, step=1e-5):
-    """Central differences."""
-    gradient = np.zeros_like(logits)
-    for index in np.ndindex(logits.shape):
-        shift = np.zeros_like(logits)
-        shift[index] = step
-        gradient[index] = (function(logits + shift) - function(logits - shift)) / (2 * step)
-    return gradient
-
-
-def draws(logits, num_draws, **arguments):
-    """Values and gradients of many independent single-sample expectations of `interaction`."""
-    repeated = tf.tile(tf.constant(logits, tf.float64)[tf.newaxis], [num_draws, 1, 1])
-    with tf.GradientTape() as tape:
-        tape.watch(repeated)
-        value = tfgumbel.expectation(interaction, repeated, **arguments)
-    return value.numpy(), tape.gradient(value, repeated).numpy()
-
-
-def z_scores(samples, truth):
-    """(mean - truth) in standard errors, entry by entry."""
-    error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    return (samples.mean(axis=0) - truth) / error
-
-
-@pytest.mark.parametrize("name", ["reinforce", "reinforce_baseline"])
-def test_reinforce_is_unbiased(name):
-    # 200,000 draws see a bias of 5 standard errors, 2% of the gradient's norm.
-    baseline = tfgumbel.RunningMean()
-    baseline.update(2.5)
-    options = {"baseline": baseline} if name == "reinforce_baseline" else {}
-    value, gradient = draws(LOGITS, 200_000, estimator=name, seed=1, **options)
-    truth = derivative(enumerated, LOGITS)
-    assert abs(z_scores(value, enumerated(LOGITS))) < 5
-    assert np.abs(z_scores(gradient, truth)).max() < 5
-    total_error = np.sqrt(gradient.var(0).sum() / len(gradient))
-    assert 5 * total_error < 0.1 * np.linalg.norm(truth)
-
-
-def test_a_baseline_near_the_mean_saves_variance():
-    mean = enumerated(LOGITS)
-    _, plain = draws(LOGITS, 20_000, estimator="reinforce", seed=1)
-    _, centered = draws(LOGITS, 20_000, estimator="reinforce_baseline", baseline=mean, seed=1)
-    assert centered.var(0).sum() < 0.8 * plain.var(0).sum()
-
-
-def test_a_call_reads_the_baseline_before_it_updates_it():
-    baseline = tfgumbel.RunningMean(decay=0.5)
-    logits = tf.Variable([0.0, 0.0])
-    for number in (3.0, 5.0):
-        before = float(baseline.value)
-        with tf.GradientTape() as tape:
-            value = tfgumbel.expectation(
-                lambda d, number=number: number + 0.0 * d[..., 0],
-                logits,
-                estimator="reinforce_baseline",
-                baseline=baseline,
-                seed=0,
-            )
-        gradient = tape.gradient(value, logits).numpy()
-        # (f - b) (D - p), and D - p = +-1/2.
-        np.testing.assert_allclose(np.abs(gradient), (number - before) / 2, rtol=1e-6)
-    np.testing.assert_allclose(float(baseline.value), (0.25 * 3.0 + 0.5 * 5.0) / 0.75, rtol=1e-6)
-
-
-def test_a_running_mean_of_shape_keeps_the_last_axes():
-    baseline = tfgumbel.RunningMean(decay=0.9, shape=(2,))
-    baseline.update(tf.constant([[1.0, 10.0], [3.0, 30.0]]))
-    np.testing.assert_allclose(baseline.value, [2.0, 20.0], rtol=1e-6)
-
-
-def test_a_running_mean_is_checkpointed_and_compiled(tmp_path):
-    baseline = tfgumbel.RunningMean()
-
-    @tf.function(jit_compile=True)
-    def step(seed):
-        return tfgumbel.expectation(
-            lambda d: 4.0 * d[..., 0] ** 0,
-            tf.constant([0.0, 1.0]),
-            estimator="reinforce_baseline",
-            baseline=baseline,
-            seed=seed,
-        )
-
-    step(tf.constant([0, 1]))
-    step(tf.constant([0, 2]))
-    np.testing.assert_allclose(float(baseline.value), 4.0, rtol=1e-6)
-    path = tf.train.Checkpoint(baseline=baseline).write(str(tmp_path / "state"))
-    restored = tfgumbel.RunningMean()
-    tf.train.Checkpoint(baseline=restored).read(path).assert_consumed()
-    np.testing.assert_allclose(float(restored.value), 4.0, rtol=1e-6)
-
-
-def test_a_running_mean_is_kept_by_each_replica(strategy):
-    with strategy.scope():
-        baseline = tfgumbel.RunningMean()
-
-    @tf.function
-    def update():
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        baseline.update(tf.cast(replica, tf.float32))
-        return baseline.value
-
-    values = strategy.experimental_local_results(strategy.run(update))
-    assert [float(value) for value in values] == [0.0, 1.0]
-
-
-def test_straight_through_is_exact_where_f_is_linear():
+def test_straight_through_is_exact_where_the_cost_is_linear():
     cost = tf.constant([1.0, -2.0, 0.5], tf.float64)
-    logits = tf.Variable(LOGITS[0])
+    logits = tf.Variable(LOGITS[:1])
     with tf.GradientTape() as tape:
         value = tfgumbel.expectation(
-            lambda d: tf.linalg.matvec(d, cost), logits, estimator="straight_through", seed=3
+            lambda draw, logits: tf.linalg.matvec(draw(logits), cost),
+            logits,
+            estimator="straight_through",
+            seed=3,
         )
     probs = softmax(LOGITS[0])
     expected = probs * (cost.numpy() - probs @ cost.numpy())
-    np.testing.assert_allclose(tape.gradient(value, logits), expected, rtol=1e-12)
+    np.testing.assert_allclose(tape.gradient(value, logits)[0], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "name", ["reinforce", *(name for name, entry in REGISTRY.items() if entry.differentiable)]
-)
-def test_what_f_closes_over_gets_the_mean_sample(name):
-    event = REGISTRY[name].event if name in REGISTRY else "categorical"
+@pytest.mark.parametrize(("name", "variable"), GRADIENTS)
+def test_what_the_program_closes_over_gets_the_mean_sample(name, variable):
     weight = tf.Variable([1.0, 2.0, 3.0])
-    logits = tf.constant([0.5, 0.0, -0.5])
+    logits = tf.constant([[0.5, 0.0, -0.5], [1.0, 2.0, 0.0]])
     seen = []
 
-    def total(sample):
-        seen.append(sample)
-        return tf.linalg.matvec(sample, weight) if event == "categorical" else sample * weight
+    def program(draw, logits):
+        seen.append(draw.variable(variable, logits))
+        return tf.linalg.matvec(seen[-1], weight)
 
     with tf.GradientTape() as tape:
         tape.watch(logits)
         value = tfgumbel.expectation(
-            total,
-            logits,
-            estimator=name,
-            seed=5,
-            num_samples=7,
-            temperature=0.5 if name in REGISTRY and REGISTRY[name].takes_temperature else None,
+            program, logits, estimator=name, seed=5, num_samples=7, **arguments(name)
         )
     for_weight, for_logits = tape.gradient(value, [weight, logits])
-    assert seen[0].shape == (7, 3)
-    np.testing.assert_allclose(for_weight, tf.reduce_mean(seen[0], 0), rtol=1e-5)
+    assert value.shape == (2,) and seen[0].shape == (14, 3)
+    samples = tf.reshape(seen[0], [7, 2, 3])
+    np.testing.assert_allclose(for_weight, tf.reduce_sum(tf.reduce_mean(samples, 0), 0), rtol=1e-5)
+    np.testing.assert_allclose(
+        value, tf.reduce_mean(tf.linalg.matvec(samples, weight), 0), rtol=1e-5
+    )
     assert np.all(np.isfinite(for_logits)) and np.any(for_logits != 0)
 
 
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize("name", ["reinforce", "gumbel_rao", "gumbel_softmax"])
+def test_a_cascade_in_a_graph_of_unknown_batch(name, mode):
+    weight = tf.Variable(tf.random.stateless_normal([3, 4], [0, 1]))
+
+    def program(draw, inputs):
+        first = draw(inputs["first"])
+        second = draw.variable(BERNOULLI, tf.matmul(first, weight))
+        return tf.reduce_sum(second, -1) * inputs["scale"]
+
+    signature = {"first": tf.TensorSpec([None, 3]), "scale": tf.TensorSpec([None])}
+
+    @tf.function(input_signature=[signature], jit_compile=mode == "xla")
+    def step(inputs):
+        with tf.GradientTape() as tape:
+            value = tfgumbel.expectation(
+                program, inputs, estimator=name, seed=0, num_samples=4, **arguments(name)
+            )
+        return value, tape.gradient(value, weight)
+
+    inputs = {"first": tf.zeros([5, 3]), "scale": tf.constant([0.0, 1.0, 2.0, 3.0, 4.0])}
+    value, gradient = step(inputs)
+    assert value.shape == (5,) and value[0] == 0.0 and gradient.shape == (3, 4)
+    assert np.any(gradient != 0)
+    if mode == "graph":  # the same noise as in eager mode, under XLA another
+        eager = tfgumbel.expectation(
+            program, inputs, estimator=name, seed=0, num_samples=4, **arguments(name)
+        )
+        np.testing.assert_allclose(value, eager, rtol=1e-5)
+
+
+def test_sites_and_samples_have_noise_of_their_own():
+    drawn = []
+
+    def program(draw, logits):
+        drawn.append([draw(logits), draw(logits)])
+        return tf.zeros(tf.shape(logits)[:1])
+
+    tfgumbel.expectation(program, tf.zeros([50, 8]), estimator="reinforce", seed=0, num_samples=2)
+    first, second = drawn[0]
+    assert np.any(first != second) and np.any(first[:50] != first[50:])
+
+
+def test_distributions_are_drawn_by_type():
+    tfd = pytest.importorskip("tensorflow_probability").distributions
+    logits = tf.constant(LOGITS, tf.float32)
+
+    def costs(program, name):
+        return tfgumbel.expectation(
+            program, logits, estimator=name, seed=1, temperature=0.5, num_samples=3
+        )
+
+    for name in ("straight_through", "gumbel_rao"):
+        expected = costs(lambda draw, x: draw(x)[:, 0], name)
+        given = costs(lambda draw, x: draw(tfd.OneHotCategorical(logits=x))[:, 0], name)
+        np.testing.assert_array_equal(expected, given)
+        binary = costs(lambda draw, x: draw.variable(BERNOULLI, x)[:, 0], name)
+        independent = costs(
+            lambda draw, x: draw(tfd.Independent(tfd.Bernoulli(logits=x), 1))[:, 0], name
+        )
+        np.testing.assert_array_equal(binary, independent)
+    with pytest.raises(TypeError, match="OneHotCategorical"):
+        costs(lambda draw, x: draw(tfd.Categorical(logits=x)), "gumbel_rao")
+
+
+def test_booleans_and_integers_are_costs():
+    logits = tf.Variable(np.tile(LOGITS[:1], (1000, 1)))
+    for cost in (lambda d: d[:, 0] > 0.5, lambda d: tf.cast(d[:, 0], tf.int32)):
+        with tf.GradientTape() as tape:
+            value = tfgumbel.expectation(
+                lambda draw, x, cost=cost: cost(draw(x)), logits, estimator="reinforce", seed=0
+            )
+        assert value.dtype == tf.float64 and set(value.numpy()) == {0.0, 1.0}
+        gradient = tape.gradient(value, logits).numpy()
+        probs = softmax(LOGITS[0])
+        expected = probs[0] * (np.eye(3)[0] - probs)
+        assert np.abs(z_scores(gradient, expected)).max() < 5
+
+
+def test_half_precision_costs_are_summed_in_single():
+    value = tfgumbel.expectation(
+        lambda draw, x: tf.cast(draw(x)[:, 0], tf.float16) * 60_000.0,
+        tf.constant([[10.0, 0.0]]),
+        estimator="reinforce",
+        seed=0,
+        num_samples=50,
+    )
+    assert value.dtype == tf.float32 and 40_000 < value[0] < 60_001
+
+
+def test_a_pair_or_a_callable_says_what_a_name_cannot():
+    def gradient(estimator, **options):
+        logits = tf.constant(LOGITS, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = tfgumbel.expectation(
+                lambda draw, x: tf.linalg.matvec(draw(x), [1.0, -2.0, 0.5]) ** 2,
+                logits,
+                estimator=estimator,
+                seed=2,
+                **options,
+            )
+        return tape.gradient(value, logits).numpy()
+
+    pair = gradient(("gumbel_rao", {"num_samples": 3, "temperature": 0.3}))
+    function = gradient(functools.partial(tfgumbel.gumbel_rao, num_samples=3), temperature=0.3)
+    np.testing.assert_array_equal(pair, function)
+    assert np.any(pair != gradient("gumbel_rao", temperature=0.3))
+
+
 def test_masked_classes_are_never_drawn_and_get_no_gradient():
-    logits = tf.constant([0.0, -np.inf, 1e4, 1e4])
+    logits = tf.constant([[0.0, -np.inf, 1e4, 1e4]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
         value = tfgumbel.expectation(
-            lambda d: tf.linalg.matvec(d, [100.0, 100.0, 1.0, 3.0]),
+            lambda draw, x: tf.linalg.matvec(draw(x), [100.0, 100.0, 1.0, 3.0]),
             logits,
             estimator="reinforce",
             seed=0,
             num_samples=1000,
         )
-    gradient = tape.gradient(value, logits).numpy()
+    gradient = tape.gradient(value, logits).numpy()[0]
     assert 1.5 < value < 2.5
     assert gradient[0] == gradient[1] == 0.0
     assert np.all(np.isfinite(gradient)) and gradient[2] * gradient[3] != 0
 
 
-def test_bernoulli_variables():
-    logits = np.array([0.8, -0.4])
-    repeated = tf.tile(tf.constant(logits)[tf.newaxis], [100_000, 1])
-    with tf.GradientTape() as tape:
-        tape.watch(repeated)
-        value = tfgumbel.expectation(
-            lambda d: (1.0 + d[..., 0]) * (2.0 - 3.0 * d[..., 1]) ** 2,
-            repeated,
-            estimator="reinforce",
-            event="bernoulli",
-            seed=2,
-        )
+def test_replicas_run_programs(strategy):
+    with strategy.scope():
+        logits = tf.Variable([[0.5, 0.0, -0.5]])
+        baseline = tfgumbel.RunningMean()
 
-    def truth(logits):
-        p, q = 1 / (1 + np.exp(-logits))
-        return (1 + p) * (q * 1.0 + (1 - q) * 4.0)
+    @tf.function
+    def step():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        with tf.GradientTape() as tape:
+            value = tfgumbel.expectation(
+                lambda draw, x: draw(x)[:, 0],
+                tf.convert_to_tensor(logits),
+                estimator="reinforce_baseline",
+                baseline=baseline,
+                seed=tfgumbel.fold_in(0, replica),
+                num_samples=8,
+            )
+        return tape.gradient(value, logits)
 
-    assert abs(z_scores(value.numpy(), truth(logits))) < 5
-    gradient = tape.gradient(value, repeated).numpy()
-    assert np.abs(z_scores(gradient, derivative(truth, logits))).max() < 5
+    gradients = strategy.experimental_local_results(strategy.run(step))
+    assert len(gradients) == 2 and np.any(gradients[0] != gradients[1])
 
 
-def test_unknown_batch_in_a_graph():
-    @tf.function(input_signature=[tf.TensorSpec([None, 2, 3], tf.float32)])
-    def values(logits):
-        return tfgumbel.expectation(
-            interaction, logits, estimator="reinforce", seed=0, num_samples=4
-        )
-
-    assert values(tf.zeros([5, 2, 3])).shape == (5,)
+def program(draw, logits):
+    return parallel(draw, logits)
 
 
 @pytest.mark.parametrize(
-    ("f", "arguments", "message"),
+    ("changes", "message"),
     [
-        (interaction, {"estimator": "reinforced"}, "reinforce_baseline"),
-        (interaction, {"estimator": "reinforce_baseline"}, "RunningMean"),
-        (interaction, {"estimator": "reinforce", "num_samples": 0}, "num_samples"),
-        (tf.reduce_sum, {"estimator": "reinforce"}, "first axis"),
-        (tf.reduce_sum, {"estimator": "gumbel_rao", "temperature": 0.5}, "first axis"),
-        (lambda d: d, {"estimator": "reinforce"}, "wrong shape"),
-        (interaction, {"estimator": "reinforce", "event": "poisson"}, "bernoulli"),
+        ({"estimator": "reinforced"}, "reinforce_baseline"),
+        ({"estimator": "reinforce_baseline"}, "RunningMean"),
+        ({"estimator": "reinforce", "num_samples": 0}, "num_samples"),
+        ({"estimator": "gumbel_max"}, "no gradient"),
+        ({"estimator": "gumbel_rao"}, "needs a temperature"),
+        ({"estimator": "reinforce", "temperature": 0.5}, "no option 'temperature'"),
+        ({"estimator": "straight_through", "gap": 0.5}, "no option 'gap'"),
+        ({"program": lambda draw, x: tf.reduce_sum(draw(x))}, "one for each row"),
+        ({"program": lambda draw, x: draw(x)}, "one for each row"),
+        ({"program": lambda draw, x: draw(tf.zeros([3, 2]))[:2, 0]}, "no batch axis"),
+        ({"inputs": tf.constant(1.0)}, "no batch axis"),
+        ({"inputs": (tf.zeros([2, 3]), tf.zeros([4]))}, "batch axis in common"),
+        ({"estimator": "hard_concrete"}, "cannot draw from a OneHotCategorical"),
     ],
 )
-def test_errors_say_what_to_do(f, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        tfgumbel.expectation(f, tf.zeros([2, 3]), seed=0, **arguments)
+def test_errors_say_what_to_do(changes, message):
+    given = {"program": program, "inputs": tf.zeros([2, 2, 3]), "estimator": "reinforce", "seed": 0}
+    given.update(changes)
+    with pytest.raises((ValueError, TypeError), match=message):
+        tfgumbel.expectation(given.pop("program"), given.pop("inputs"), **given)
 
 
-def test_a_running_mean_refuses_a_decay_of_one():
-    with pytest.raises(ValueError, match="decay"):
-        tfgumbel.RunningMean(decay=1.0)
+def test_a_relaxed_estimator_gives_relaxed_samples_and_hard_ones_hard():
+    def program(draw, logits):
+        sample = draw(logits)
+        return tf.reduce_sum(sample * (1.0 - sample), -1)
+
+    for name, entry in registry.sample_estimators(ONE_HOT_CATEGORICAL).items():
+        if entry.differentiable:
+            value = tfgumbel.expectation(
+                program, tf.zeros([4, 3]), estimator=name, seed=0, **arguments(name)
+            )
+            assert np.all(value.numpy() == 0.0) == entry.hard
+
+
+def test_value_is_the_mean_of_the_costs():
+    value = tfgumbel.expectation(
+        program, tf.constant(LOGITS[np.newaxis]), estimator="reinforce", seed=4, num_samples=100_000
+    )
+    error = 10.0 / np.sqrt(100_000)  # the cost varies by less than 10
+    assert abs(value[0] - parallel_value(LOGITS)) < 5 * error
+    assert derivative(parallel_value, LOGITS).shape == (2, 3)

@@ -3,7 +3,10 @@
 import tensorflow as tf
 
 from tfgumbel import layers
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.registry import sample_estimators
+
+ESTIMATORS = sample_estimators()
 
 NAMED = {
     layers.GumbelSoftmaxLayer: "gumbel_softmax",
@@ -19,7 +22,7 @@ NAMED = {
 
 def named(estimator):
     """The general layer of an estimator of the registry."""
-    categorical = REGISTRY[estimator].event == "categorical"
+    categorical = ESTIMATORS[estimator].variable is ONE_HOT_CATEGORICAL
     return layers.CategoricalLayer if categorical else layers.BernoulliLayer
 
 
@@ -30,10 +33,10 @@ def make(case, **arguments):
 
 def entry(case):
     """The registry's entry behind a case."""
-    return REGISTRY[case if isinstance(case, str) else NAMED[case]]
+    return ESTIMATORS[case if isinstance(case, str) else NAMED[case]]
 
 
-CASES = [*NAMED, *(name for name in REGISTRY if name not in NAMED.values())]
+CASES = [*NAMED, *(name for name in ESTIMATORS if name not in NAMED.values())]
 
 
 def case_id(case):

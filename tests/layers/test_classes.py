@@ -7,9 +7,12 @@ import tensorflow as tf
 
 from tests.layers.cases import case_id, gradient, logits, make
 from tfgumbel import layers
-from tfgumbel.estimators import REGISTRY
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.registry import sample_estimators
 
-CATEGORICAL = [name for name, entry in REGISTRY.items() if entry.event == "categorical"]
+ESTIMATORS = sample_estimators()
+
+CATEGORICAL = [name for name, entry in ESTIMATORS.items() if entry.variable is ONE_HOT_CATEGORICAL]
 every_estimator = pytest.mark.parametrize("case", CATEGORICAL, ids=case_id)
 
 
@@ -70,6 +73,48 @@ def test_class_masks_must_be_boolean_and_leave_a_class():
         layer(tf.zeros([2, 3]), class_mask=tf.ones([2, 3]))
     with pytest.raises(ValueError, match="no class to draw"):
         layer(tf.zeros([2, 3]), class_mask=tf.zeros([2, 3], tf.bool))
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 2, 3), (2, 2, 3), (1, 1, 1, 3)])
+def test_class_masks_that_do_not_fit_are_refused(shape):
+    with pytest.raises(ValueError, match="does not broadcast"):
+        layers.StraightThroughLayer()(tf.zeros([2, 3]), class_mask=tf.ones(shape, tf.bool))
+
+
+@every_estimator
+def test_rows_without_a_class_are_zeros_where_asked_for(case):
+    mask = np.ones((40, 5), bool)
+    mask[::3] = False
+    layer = make(case, temperature=0.7, seed=3, empty_rows="zeros")
+    copy = type(layer).from_config(layer.get_config())
+    assert copy.empty_rows == "zeros"
+
+    @tf.function
+    def run(inputs):
+        return gradient(
+            lambda x: layer(x, class_mask=mask, training=True), inputs, logits((40, 5), seed=1)
+        )
+
+    value, grad = run(logits((40, 5)))
+    np.testing.assert_allclose(tf.reduce_sum(value, -1), mask[:, 0], rtol=1e-5)
+    if grad is not None:
+        assert np.isfinite(grad).all() and not np.any(grad.numpy()[::3])
+        assert np.any(grad.numpy()[1::3])
+
+
+def test_padding_trains_where_rows_without_a_class_are_zeros():
+    tokens = keras.Input([4, 3])
+    mask = keras.Input([4, 3], dtype="bool")
+    sample = layers.GumbelRaoLayer(empty_rows="zeros", seed=0)(
+        keras.layers.Dense(3)(tokens), class_mask=mask
+    )
+    model = keras.Model([tokens, mask], keras.layers.Dense(1)(keras.layers.Flatten()(sample)))
+    model.compile("sgd", "mse")
+    allowed = np.ones((16, 4, 3), bool)
+    allowed[:, 2:] = False
+    history = model.fit([np.ones((16, 4, 3)), allowed], np.ones((16, 1)), epochs=3, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
 @pytest.mark.parametrize("case", [layers.GumbelRaoLayer, layers.BinaryConcreteLayer], ids=case_id)

@@ -1,18 +1,20 @@
 """What layers return when not training."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.layers.cases import CASES, case_id, entry, gradient, logits, make
 from tfgumbel import layers
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 
 NUM_DRAWS = 20_000
 EXACT = [case for case in CASES if entry(case).exact_sampling]
 
 
 def expected_probs(case, row):
-    return tf.nn.softmax(row) if entry(case).event == "categorical" else tf.sigmoid(row)
+    return tf.nn.softmax(row) if entry(case).variable is ONE_HOT_CATEGORICAL else tf.sigmoid(row)
 
 
 @pytest.mark.parametrize("case", EXACT, ids=case_id)
@@ -33,7 +35,7 @@ def test_argmax_and_probs_are_deterministic(case):
     inputs = logits()
     layer = make(case, inference="argmax", seed=3)
     mode = layer(inputs).numpy()
-    if entry(case).event == "categorical":
+    if entry(case).variable is ONE_HOT_CATEGORICAL:
         np.testing.assert_array_equal(mode.argmax(-1), tf.argmax(inputs, -1))
         np.testing.assert_array_equal(mode.sum(-1), 1.0)
     else:
@@ -96,3 +98,17 @@ def test_without_a_weight_there_is_no_penalty():
     layer = layers.HardConcreteLayer()
     layer(logits(), training=True)
     assert layer.losses == []
+
+
+def test_inference_is_checked_and_warns_where_it_comes_too_late():
+    layer = layers.GumbelRaoLayer(seed=0)
+    with pytest.raises(ValueError, match="`inference` is unknown"):
+        layer.inference = "mode"
+    layer.inference = "argmax"
+    model = keras.Sequential([keras.Input([3]), layer])
+    inputs = np.array([[0.0, 0.1, 0.0]] * 8, "float32")
+    np.testing.assert_array_equal(model.predict(inputs, verbose=0), [[0.0, 1.0, 0.0]] * 8)
+    with pytest.warns(UserWarning, match="make_predict_function"):
+        layer.inference = "probs"
+    model.make_predict_function(force=True)
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), tf.nn.softmax(inputs), rtol=1e-5)

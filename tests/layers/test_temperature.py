@@ -7,8 +7,11 @@ import tensorflow as tf
 
 from tests.layers.cases import gradient, logits
 from tfgumbel import layers
-from tfgumbel.estimators import REGISTRY
-from tfgumbel.schedules import LinearTemperature
+from tfgumbel.distributions.abilities import BERNOULLI
+from tfgumbel.registry import sample_estimators
+from tfgumbel.schedules import LinearTemperature, TemperatureSchedule
+
+ESTIMATORS = sample_estimators()
 
 
 def test_a_number_can_be_set_without_retracing():
@@ -17,7 +20,7 @@ def test_a_number_can_be_set_without_retracing():
     for count, temperature in enumerate((1.0, 0.3, 5.0)):
         layer.temperature = temperature
         assert float(layer.temperature) == np.float32(temperature)
-        expected = REGISTRY["gumbel_softmax"](logits(), temperature=temperature, seed=(0, count))
+        expected = ESTIMATORS["gumbel_softmax"](logits(), temperature=temperature, seed=(0, count))
         np.testing.assert_allclose(step(logits()), expected, rtol=1e-5)
     assert step.experimental_get_tracing_count() == 1
     assert [weight.name for weight in layer.non_trainable_weights][1:] == ["temperature"]
@@ -50,11 +53,11 @@ def test_keras_schedules_serve():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, entry in REGISTRY.items() if entry.temperature_gradient]
+    "name", [name for name, entry in ESTIMATORS.items() if entry.temperature_gradient]
 )
 def test_a_learned_temperature_has_the_estimators_gradient(name):
     kind = layers.CategoricalLayer
-    if REGISTRY[name].event == "bernoulli":
+    if ESTIMATORS[name].variable is BERNOULLI:
         kind = layers.BernoulliLayer
     layer = kind(name, temperature="learnable", initial_temperature=0.7, seed=2)
     assert float(layer.temperature) == pytest.approx(0.7)
@@ -64,7 +67,7 @@ def test_a_learned_temperature_has_the_estimators_gradient(name):
         loss = tf.reduce_sum(layer(inputs, training=True) * upstream)
     grad = tape.gradient(loss, weight)
     _, expected = gradient(
-        lambda t: REGISTRY[name](inputs, temperature=t, seed=(2, 0)), layer.temperature, upstream
+        lambda t: ESTIMATORS[name](inputs, temperature=t, seed=(2, 0)), layer.temperature, upstream
     )
     assert float(expected) != 0.0
     # d temperature / d log temperature = temperature
@@ -102,3 +105,37 @@ def test_double_precision_temperatures_stay_double():
     assert float(layer.temperature) == 0.7
     layer.temperature = 0.3
     assert float(layer.temperature) == 0.3
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, float("nan"), float("inf"), tf.constant(-2.0)])
+def test_a_temperature_that_is_none_cannot_be_set(value):
+    layer = layers.GumbelSoftmaxLayer(0.5)
+    with pytest.raises(ValueError, match="`temperature` is invalid"):
+        layer.temperature = value
+    assert float(layer.temperature) == 0.5
+    exact = layers.GumbelRaoLayer(0.5)
+    exact.temperature = 0.0  # the cold limit
+
+
+def test_schedules_that_end_at_zero_are_held_above_it():
+    schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 2, end_learning_rate=0.0)
+    model = keras.Sequential(
+        [keras.Input([3]), keras.layers.Dense(4), layers.GumbelSoftmaxLayer(schedule, seed=0)]
+    )
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 3)), np.ones((8, 4)), batch_size=2, epochs=2, verbose=0)
+    assert float(model.layers[-1].temperature) == np.float32(1e-3)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    model = keras.Sequential([keras.Input([3]), keras.layers.Dense(4), layers.GumbelSoftmaxLayer()])
+    model.compile("sgd", "mse")
+    callback = TemperatureSchedule(schedule)
+    model.fit(np.ones((8, 3)), np.ones((8, 4)), batch_size=2, verbose=0, callbacks=[callback])
+    assert float(model.layers[-1].temperature) == np.float32(1e-3)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_a_learned_temperature_is_held_above_zero():
+    layer = layers.GumbelSoftmaxLayer("learnable")
+    layer.trainable_variables[0].assign(-200.0)
+    assert float(layer.temperature) == np.float32(1e-3)
+    assert np.isfinite(layer(logits(), training=True)).all()

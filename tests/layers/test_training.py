@@ -1,5 +1,7 @@
 """Models with the layers learn: every way to build, to run and to distribute one."""
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
@@ -163,3 +165,15 @@ def test_the_callback_sets_the_temperature_of_every_replica(strategy, digits):
     assert [float(replica) for replica in strategy.experimental_local_results(read())] == [
         0.875
     ] * 2
+
+
+def test_threads_draw_noise_of_their_own():
+    layer = layers.GumbelSoftmaxLayer(seed=0)
+    inputs = tf.zeros([1, 4])
+    layer(inputs, training=True)
+
+    def draw(_):
+        return layer(inputs, training=True).numpy().tobytes()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(draw, range(1000)))) == 1000

@@ -14,7 +14,7 @@ from tfgumbel.diagnostics.moments import (
     within_outcome_variance,
 )
 from tfgumbel.diagnostics.table import Comparison, Row
-from tfgumbel.expectations import events
+from tfgumbel.distributions import abilities
 from tfgumbel.internal import random, validation
 
 # Elements of the logits of one batch of draws: 1 MiB of float32.
@@ -30,7 +30,6 @@ def compare_estimators(
     seed: Any = 0,
     *,
     temperature: Any = 0.5,
-    event: str = "categorical",
     max_outcomes: int = MAX_OUTCOMES,
     jit_compile: bool = False,
 ) -> Comparison:
@@ -49,14 +48,13 @@ def compare_estimators(
 
     Args:
         f: Maps samples (num, *logits.shape) to values (num,); deterministic.
-        logits: Shape (..., num_classes), every leading axis holding independent variables, or (...)
-            if `event` is "bernoulli".
-        estimators: Names (of the registry, "reinforce", "reinforce_baseline"), or a mapping from
-            labels to names, pairs (name, options), or callables (logits, *, seed) -> sample.
+        logits: Shape (..., num_classes), every leading axis holding independent variables; or a
+            TFP `OneHotCategorical` or `Bernoulli`, with its own logits.
+        estimators: Names in `tfgumbel.registry.REGISTRY`, or a mapping from labels to names, pairs
+            (name, options), or callables (logits, *, seed) -> sample.
         num_draws: Number of draws of each, an int >= 2; rounded up to whole batches.
         seed: Int, pair of ints, or integer tensor of shape [2]; shared by all estimators.
         temperature: Of the estimators that require one and whose options do not give it.
-        event: "categorical" or "bernoulli".
         max_outcomes: The largest number of joint outcomes to enumerate.
         jit_compile: Whether to compile the draws with XLA, in place of a graph.
 
@@ -83,7 +81,6 @@ def compare_estimators(
         logits,
         estimators,
         num_draws,
-        event=event,
         max_outcomes=max_outcomes,
         jit_compile=jit_compile,
     )
@@ -103,11 +100,11 @@ class Measurement:
         estimators: Iterable[str] | Mapping[str, Any],
         num_draws: int,
         *,
-        event: str = "categorical",
         max_outcomes: int = MAX_OUTCOMES,
         jit_compile: bool = False,
     ):
-        logits = events.check_logits(logits, event)
+        given = logits
+        variable, logits = abilities.resolve(given)
         specifications = name_specifications(estimators)
         if validation.positive_integer("num_draws", num_draws) < 2:
             raise ValueError(
@@ -118,22 +115,20 @@ class Measurement:
                     fix="some thousands: the bias is known to sqrt(variance / num_draws)",
                 )
             )
-        self._num_outcomes = count_outcomes(logits.shape, event, max_outcomes)
-        self._value, self._truth = exact_expectation(
-            f, logits, event=event, max_outcomes=max_outcomes
-        )
+        self._num_outcomes = count_outcomes(variable, logits.shape, max_outcomes)
+        self._value, self._truth = exact_expectation(f, given, max_outcomes=max_outcomes)
         num_batches = max(MIN_BATCHES, -(-num_draws * self._truth.size // BATCH_ELEMENTS))
         self._num_batches = min(num_batches, num_draws)
         self._batch_size = -(-num_draws // self._num_batches)
         self._functions = {
             label: summing_function(
                 f,
+                variable,
                 logits,
                 specification,
                 self._truth,
                 num_draws=self._batch_size,
                 num_outcomes=self._num_outcomes,
-                event=event,
                 jit_compile=jit_compile,
             )
             for label, specification in specifications.items()

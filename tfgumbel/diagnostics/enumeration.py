@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.expectations import events
+from tfgumbel.distributions import abilities
+from tfgumbel.distributions.abilities import Variable
 from tfgumbel.internal import validation
 
 MAX_OUTCOMES = 2**16
@@ -17,11 +18,7 @@ CHUNK = 4096
 
 
 def exact_expectation(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    logits: Any,
-    *,
-    event: str = "categorical",
-    max_outcomes: int = MAX_OUTCOMES,
+    f: Callable[[tf.Tensor], tf.Tensor], logits: Any, *, max_outcomes: int = MAX_OUTCOMES
 ) -> tuple[float, np.ndarray]:
     """Returns E[f(D)] and its gradient for the logits, summed over every outcome of D.
 
@@ -30,14 +27,13 @@ def exact_expectation(
 
     Args:
         f: Maps outcomes (num, *logits.shape) to values (num,).
-        logits: Shape (..., num_classes), every leading axis holding independent variables, or (...)
-            if `event` is "bernoulli". -inf masks a class.
-        event: "categorical" or "bernoulli".
+        logits: Shape (..., num_classes), every leading axis holding independent variables, -inf
+            masking a class; or a TFP `OneHotCategorical` or `Bernoulli`, with its own logits.
         max_outcomes: The largest number of joint outcomes to accept.
 
     Returns:
         value: E[f(D)].
-        gradient: float64 array, the shape of `logits`.
+        gradient: float64 array, the shape of the logits.
 
     Raises:
         ValueError: if outcomes are more than `max_outcomes`, or f's values are of another shape.
@@ -47,9 +43,9 @@ def exact_expectation(
     >>> value, gradient.tolist()
     (0.5, [-0.25, 0.25])
     """
-    logits = events.check_logits(logits, event)
-    probs = probabilities(logits, event)
-    num_outcomes = count_outcomes(logits.shape, event, max_outcomes)
+    variable, logits = abilities.resolve(logits)
+    num_outcomes = count_outcomes(variable, logits.shape, max_outcomes)
+    probs = np.asarray(variable.probabilities(tf.cast(logits, tf.float64)))
     codes = np.arange(num_outcomes)
     values, log_joint = np.empty(num_outcomes), np.zeros(num_outcomes)
     with np.errstate(divide="ignore"):
@@ -58,7 +54,7 @@ def exact_expectation(
         part = slice(start, start + CHUNK)
         chosen = outcomes(codes[part], probs.shape)
         log_joint[part] = np.where(chosen, log_probs, 0.0).reshape(len(chosen), -1).sum(1)
-        values[part] = _evaluate(f, chosen[..., 1] if event == "bernoulli" else chosen, logits)
+        values[part] = _evaluate(f, variable.from_one_hot(chosen), logits)
     joint = np.exp(log_joint)
     values[joint == 0] = 0.0  # whatever f makes of the impossible
     value = float(joint @ values)
@@ -67,30 +63,21 @@ def exact_expectation(
     for start in range(0, num_outcomes, CHUNK):
         part = slice(start, start + CHUNK)
         gradient += np.tensordot(weights[part], outcomes(codes[part], probs.shape) - probs, 1)
-    return value, gradient[..., 1] if event == "bernoulli" else gradient
+    return value, variable.from_one_hot(gradient)
 
 
-def probabilities(logits: tf.Tensor, event: str) -> np.ndarray:
-    """Float64 probabilities with the classes last; a Bernoulli variable has the classes 0 and 1."""
-    wide = np.asarray(tf.cast(logits, tf.float64))
-    if event == "bernoulli":
-        positive = np.asarray(tf.sigmoid(wide))
-        return np.stack([np.asarray(tf.sigmoid(-wide)), positive], axis=-1)
-    shifted = np.exp(wide - wide.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
-def count_outcomes(shape: Any, event: str, max_outcomes: int) -> int:
+def count_outcomes(variable: Variable, shape: Any, max_outcomes: int) -> int:
     """The number of joint outcomes of logits of `shape`, or an error where it is too large."""
     shape = tuple(shape)
-    variables, classes = (shape, 2) if event == "bernoulli" else (shape[:-1], shape[-1])
-    number = classes ** math.prod(variables)
+    each = variable.num_outcomes(shape)
+    count = math.prod(shape[: len(shape) - variable.event_rank])
+    number = each**count
     if number > max_outcomes:
         raise ValueError(
             validation.describe(
                 "The outcomes are too many to enumerate.",
                 expected=f"at most {max_outcomes} joint outcomes",
-                received=f"{classes} ** {math.prod(variables)}, from logits of shape {shape}",
+                received=f"{each} ** {count}, from logits of shape {shape}",
                 fix="compare on fewer variables or classes, or raise `max_outcomes`",
             )
         )
@@ -104,13 +91,10 @@ def outcomes(codes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return (digits[..., None] == np.arange(shape[-1])).reshape(len(codes), *shape)
 
 
-def outcome_codes(sample: tf.Tensor, event: str) -> tf.Tensor:
+def outcome_codes(variable: Variable, sample: tf.Tensor) -> tf.Tensor:
     """The codes, int32 (num,), of samples (num, *logits.shape); relaxed ones count as rounded."""
-    if event == "bernoulli":
-        digits, base = tf.cast(sample > 0.5, tf.int32), 2
-    else:
-        digits, base = tf.argmax(sample, axis=-1, output_type=tf.int32), sample.shape[-1]
-    digits = tf.reshape(digits, [sample.shape[0], -1])
+    base = variable.num_outcomes(sample.shape)
+    digits = tf.reshape(variable.index(sample), [sample.shape[0], -1])
     place = base ** np.arange(digits.shape[1])[::-1]
     return tf.linalg.matvec(digits, tf.constant(place, tf.int32))
 

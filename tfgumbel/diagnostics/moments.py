@@ -8,64 +8,75 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel import registry
 from tfgumbel.diagnostics.enumeration import outcome_codes
-from tfgumbel.estimators import REGISTRY
-from tfgumbel.expectations import SCORE_FUNCTIONS, RunningMean, expectation
+from tfgumbel.distributions.abilities import Variable
+from tfgumbel.expectations import RunningMean, expectation
+from tfgumbel.expectations.program import Draw
 from tfgumbel.internal import validation
 
 Sums = dict[str, np.ndarray]
 
 
-def resolve(specification: Any, *, event: str) -> tuple[dict[str, Any], bool]:
+def resolve(specification: Any, variable: Variable) -> tuple[dict[str, Any], bool]:
     """Returns the arguments of `expectation` that name an estimator, and if it lacks a temperature.
 
     Args:
         specification: A name, a callable, or a pair (name or callable, options).
-        event: The kind of variable.
+        variable: What is drawn.
     """
     name, options = specification if isinstance(specification, tuple) else (specification, {})
-    if isinstance(name, str):
-        validation.one_of("estimator", name, [*SCORE_FUNCTIONS, *REGISTRY])
-        if name in SCORE_FUNCTIONS:
-            if "baseline" in inspect.signature(SCORE_FUNCTIONS[name]).parameters:
-                options = {"baseline": RunningMean(), **options}
-            return {"estimator": name, **options}, False
-        _check_entry(name, event)
-        name = REGISTRY[name].function
-    function = functools.partial(name, **options)
-    parameter = inspect.signature(function).parameters.get("temperature")
-    lacks = parameter is not None and parameter.default is inspect.Parameter.empty
-    return {"estimator": function}, lacks
+    if not isinstance(name, str):
+        function = functools.partial(name, **options)
+        parameter = inspect.signature(function).parameters.get("temperature")
+        lacks = parameter is not None and parameter.default is inspect.Parameter.empty
+        return {"estimator": function}, lacks
+    entry = registry.get(name)
+    known = registry.gradient_estimators(variable)
+    if name not in known:
+        raise ValueError(
+            validation.describe(
+                f"`{name}` is no gradient estimator of a {variable}.",
+                expected="one of " + ", ".join(known),
+                received=name,
+                fix="take one of those, or a distribution that it can draw from",
+            )
+        )
+    if "baseline" in entry.parameters:
+        options = {"baseline": RunningMean(), **options}
+    return {"estimator": (name, options)}, entry.needs_temperature and "temperature" not in options
 
 
 def sample_gradients(
     f: Callable[[tf.Tensor], tf.Tensor],
+    variable: Variable,
     logits: tf.Tensor,
     arguments: Mapping[str, Any],
-    *,
-    num_draws: int,
     seed: Any,
-    event: str,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws independent gradient estimates together.
 
+    Args:
+        f: Maps samples (num_draws, ...) to values (num_draws,).
+        variable: What is drawn.
+        logits: Shape (num_draws, ...).
+        arguments: Those of `expectation` that name the estimator.
+        seed: Int tensor of shape [2].
+
     Returns:
-        gradients: (num_draws, *logits.shape), each from one sample.
-        sample: (num_draws, *logits.shape), the samples themselves.
+        gradients: The shape of `logits`, each row from one sample.
+        sample: The samples themselves.
     """
-    repeated = tf.broadcast_to(logits, [num_draws, *logits.shape])
     seen = []
 
-    def with_sample_axis(sample: tf.Tensor) -> tf.Tensor:
-        seen.append(sample[0])
-        return f(sample[0])[tf.newaxis]
+    def program(draw: Draw, logits: tf.Tensor) -> tf.Tensor:
+        seen.append(draw.variable(variable, logits))
+        return f(seen[0])
 
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(repeated)
-        value = expectation(
-            with_sample_axis, repeated, seed=seed, num_samples=1, event=event, **arguments
-        )
-    gradients = tape.gradient(value, repeated)
+        tape.watch(logits)
+        value = expectation(program, logits, seed=seed, **arguments)
+    gradients = tape.gradient(value, logits)
     if gradients is None:
         raise ValueError(
             validation.describe(
@@ -80,13 +91,13 @@ def sample_gradients(
 
 def summing_function(
     f: Callable[[tf.Tensor], tf.Tensor],
+    variable: Variable,
     logits: tf.Tensor,
     specification: Any,
     truth: np.ndarray,
     *,
     num_draws: int,
     num_outcomes: int,
-    event: str,
     jit_compile: bool,
 ) -> Callable[[tf.Tensor, Any], dict[str, tf.Tensor]]:
     """Compiles a function (seed, temperature) that draws errors x = g - truth and sums them up.
@@ -97,17 +108,16 @@ def summing_function(
     |x|^2, by outcome; over all draws `square_by_entry` (size,), `fourth` of |x|^4 and `cosine` of
     the draws' cosines with the truth.
     """
-    arguments, lacks_temperature = resolve(specification, event=event)
+    arguments, lacks_temperature = resolve(specification, variable)
     center = tf.constant(truth.reshape(-1), tf.float64)
 
     @tf.function(autograph=False, jit_compile=jit_compile)
     def sums(seed: tf.Tensor, temperature: Any) -> dict[str, tf.Tensor]:
         chosen = {"temperature": temperature} if lacks_temperature else {}
-        gradients, sample = sample_gradients(
-            f, logits, {**arguments, **chosen}, num_draws=num_draws, seed=seed, event=event
-        )
+        repeated = tf.broadcast_to(logits, [num_draws, *logits.shape])
+        gradients, sample = sample_gradients(f, variable, repeated, {**arguments, **chosen}, seed)
         gradients = tf.cast(tf.reshape(gradients, [num_draws, -1]), tf.float64)
-        codes = outcome_codes(sample, event)
+        codes = outcome_codes(variable, sample)
         error = gradients - center
         square = tf.reduce_sum(error**2, axis=1)
         cosine = tf.math.divide_no_nan(
@@ -143,26 +153,3 @@ def within_outcome_variance(sums: Mapping[str, np.ndarray]) -> np.ndarray:
     spread = np.where(repeated, count * np.maximum(spread, 0.0) / np.maximum(count - 1.0, 1.0), 0.0)
     total = np.sum(count * repeated, -1)
     return np.where(total > 0, np.sum(spread, -1) / np.where(total > 0, total, 1.0), np.nan)
-
-
-def _check_entry(name: str, event: str) -> None:
-    entry = REGISTRY[name]
-    if entry.event != event:
-        raise ValueError(
-            validation.describe(
-                f"`{name}` is not an estimator of {event} variables.",
-                expected=f"event={entry.event!r}",
-                received=event,
-                fix="of that event: "
-                + ", ".join(e.name for e in REGISTRY.values() if e.event == event),
-            )
-        )
-    if not entry.differentiable:
-        raise ValueError(
-            validation.describe(
-                f"`{name}` has no gradient.",
-                expected="a gradient estimator",
-                received=name,
-                fix="leave it out; it is exact sampling alone",
-            )
-        )

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import style
-from tfgumbel.diagnostics.enumeration import probabilities
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.estimators import gumbel_softmax
 from tfgumbel.internal import random
 
@@ -37,10 +37,10 @@ def plot_gumbel_softmax_samples(
 
     References: Jang, Gu & Poole, ICLR 2017, figure 1.
     """
-    logits = tf.convert_to_tensor(logits)
+    logits = ONE_HOT_CATEGORICAL.check(logits)
     seed = random.normalize_seed(seed)
     repeated = tf.broadcast_to(logits, [num_samples, logits.shape[0]])
-    probs = probabilities(logits, "categorical")
+    probs = ONE_HOT_CATEGORICAL.probabilities(logits).numpy()
     classes = np.arange(len(probs))
     with style.new_figure(height=4.1) as figure:
         axes = figure.subplots(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.comparison import name_specifications
 from tfgumbel.diagnostics.moments import resolve
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.expectations import expectation
 from tfgumbel.internal import random
 
@@ -70,7 +71,7 @@ def variance_by_num_samples(
     variances: dict[str, np.ndarray] = {}
     errors: dict[str, np.ndarray] = {}
     for label, specification in name_specifications(estimators).items():
-        arguments, lacks_temperature = resolve(specification, event="categorical")
+        arguments, lacks_temperature = resolve(specification, ONE_HOT_CATEGORICAL)
         if lacks_temperature:
             arguments["temperature"] = temperature
 
@@ -125,15 +126,17 @@ def _gradients(
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Compiles a function of a seed: the gradients of independent trials of `count` samples."""
 
-    def values(sample: tf.Tensor) -> tf.Tensor:
-        flat = tf.reshape(sample, [count * repeated.shape[0], *repeated.shape[1:]])
-        return tf.reshape(f(flat), [count, repeated.shape[0]])
-
     @tf.function(autograph=False)
     def gradients(seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(repeated)
-            value = expectation(values, repeated, seed=seed, num_samples=count, **arguments)
+            value = expectation(
+                lambda draw, logits: f(draw(logits)),
+                repeated,
+                seed=seed,
+                num_samples=count,
+                **arguments,
+            )
         return tape.gradient(value, repeated)
 
     return gradients

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.moments import resolve, sample_gradients
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random
 
 NUM_CLASSES = 3
@@ -87,7 +88,7 @@ def simplex_variances(
     num_batches = -(-num_draws // batch_size)
     variances = np.empty((len(temperatures), 2, len(probs)))
     for row, name in enumerate(estimators):
-        sums = _summing_function(f, logits, resolve(name, event="categorical")[0], batch_size)
+        sums = _summing_function(f, logits, resolve(name, ONE_HOT_CATEGORICAL)[0], batch_size)
         for column, temperature in enumerate(temperatures):
             count = total = square = np.zeros(())
             for batch in range(num_batches):
@@ -162,24 +163,20 @@ def _summing_function(
     num_draws: int,
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
     """Compiles (seed, temperature) -> sums over draws by point and outcome, in float64."""
-    num_points = logits.shape[0]
-
-    def flat_values(sample: tf.Tensor) -> tf.Tensor:
-        values = f(tf.reshape(sample, [-1, NUM_CLASSES]))
-        return tf.reshape(values, [num_draws, num_points])
+    shape = [num_draws, *logits.shape]
 
     @tf.function(autograph=False)
     def sums(seed: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, ...]:
         gradients, sample = sample_gradients(
-            flat_values,
-            logits,
+            f,
+            ONE_HOT_CATEGORICAL,
+            tf.tile(logits, [num_draws, 1]),
             {**arguments, "temperature": temperature},
-            num_draws=num_draws,
-            seed=seed,
-            event="categorical",
+            seed,
         )
-        gradients = tf.cast(gradients, tf.float64)
-        drawn = tf.cast(tf.one_hot(tf.argmax(sample, -1), NUM_CLASSES), tf.float64)
+        gradients = tf.cast(tf.reshape(gradients, shape), tf.float64)
+        winner = tf.argmax(tf.reshape(sample, shape), -1)
+        drawn = tf.cast(tf.one_hot(winner, NUM_CLASSES), tf.float64)
         return (
             tf.reduce_sum(drawn, 0),
             tf.einsum("dpo,dpc->poc", drawn, gradients),

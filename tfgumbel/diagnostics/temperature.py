@@ -10,6 +10,7 @@ from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.comparison import Measurement, name_specifications
 from tfgumbel.diagnostics.moments import resolve
 from tfgumbel.diagnostics.table import Comparison
+from tfgumbel.distributions import abilities
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.0)
 
@@ -21,8 +22,6 @@ def compare_temperatures(
     temperatures: Sequence[float] = TEMPERATURES,
     num_draws: int = 10_000,
     seed: Any = 0,
-    *,
-    event: str = "categorical",
 ) -> dict[float | None, Comparison]:
     """Compares estimators at each temperature, compiled once for all of them.
 
@@ -33,26 +32,26 @@ def compare_temperatures(
         temperatures: For the estimators that lack one.
         num_draws: Draws of each estimator at each temperature.
         seed: Int, pair of ints, or integer tensor of shape [2]; shared by all temperatures.
-        event: "categorical" or "bernoulli".
 
     Returns:
         comparisons: Temperature to `Comparison`; None to that of the estimators whose temperature
             is given or that have none, where there are any.
     """
     specifications = name_specifications(estimators)
+    variable, _ = abilities.resolve(logits)
     varying = {
         label: specification
         for label, specification in specifications.items()
-        if resolve(specification, event=event)[1]
+        if resolve(specification, variable)[1]
     }
     fixed = {label: specifications[label] for label in specifications if label not in varying}
     comparisons: dict[float | None, Comparison] = {}
     if varying:
-        measurement = Measurement(f, logits, varying, num_draws, event=event)
+        measurement = Measurement(f, logits, varying, num_draws)
         for temperature in temperatures:
             comparisons[temperature] = measurement.run(seed, tf.constant(temperature, tf.float64))
     if fixed:
-        comparisons[None] = Measurement(f, logits, fixed, num_draws, event=event).run(seed, 1.0)
+        comparisons[None] = Measurement(f, logits, fixed, num_draws).run(seed, 1.0)
     return comparisons
 
 

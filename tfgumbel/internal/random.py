@@ -70,7 +70,29 @@ def split(seed: Any, num: int = 2) -> list[tf.Tensor]:
 
 
 def fold_in(seed: Any, data: Any) -> tf.Tensor:
-    """Derives one seed from `seed` and an integer (a step, a replica, a chunk), traced or not."""
+    """Derives a seed from `seed` and an integer, such as a training step or a replica's number.
+
+    Every draw of this package is stateless: the same seed repeats it. A loop of one's own needs a
+    new seed at every step, and a traced one: a Python int is a constant of a `tf.function`, which
+    would be traced again for each.
+
+    Args:
+        seed: Int, pair of ints, or integer tensor of shape [2].
+        data: Int or integer scalar tensor; its 32 low bits count.
+
+    Returns:
+        seed: Int32 tensor of shape [2], for any `seed` argument of this package.
+
+    >>> import tensorflow as tf
+    >>> import tfgumbel
+    >>> @tf.function
+    ... def sample(step):
+    ...     return tfgumbel.gumbel_max(tf.zeros([2, 8]), seed=tfgumbel.fold_in(0, step))
+    >>> for step in tf.range(3):  # traced once
+    ...     one_hot = sample(step)
+    >>> sample.experimental_get_tracing_count()
+    1
+    """
     data = tf.cast(data, tf.int32)
     word = tf.random.stateless_uniform(
         [], normalize_seed(seed), minval=None, maxval=None, dtype=tf.int32, alg=ALGORITHM

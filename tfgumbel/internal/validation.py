@@ -169,3 +169,16 @@ def one_of(name: str, value: Any, choices: Iterable[Any]) -> Any:
             )
         )
     return value
+
+
+def stretched_interval(lower: float, upper: float) -> None:
+    """Raises ValueError unless the interval reaches beyond [0, 1] on both sides."""
+    if not (-float("inf") < lower < 0.0 and 1.0 < upper < float("inf")):
+        raise ValueError(
+            describe(
+                "`lower` and `upper` do not stretch the unit interval.",
+                expected="lower < 0 and upper > 1, finite",
+                received=(lower, upper),
+                fix="try -0.1 and 1.1",
+            )
+        )

@@ -1,8 +1,9 @@
 """What every layer shares: temperature, inference, seed, precision and saving."""
 
-import inspect
 import math
 import numbers
+import threading
+import warnings
 import weakref
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -10,17 +11,17 @@ import keras
 import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
-from tfgumbel.estimators import registry
+from tfgumbel import registry, schedules
+from tfgumbel.distributions.abilities import Variable
 from tfgumbel.internal import random, validation
 
 Temperature: TypeAlias = float | LearningRateSchedule | Literal["learnable"]
 Inference: TypeAlias = Literal["sample", "argmax", "probs"]
 
 # The discrete counterpart of a relaxed estimator: what its model stands for outside training.
-_ROUNDED = {
-    "categorical": "straight_through_gumbel_softmax",
-    "bernoulli": "bernoulli_straight_through_gumbel_softmax",
-}
+_ROUNDED = "straight_through_gumbel_softmax"
+# A seed is read, moved on and written in one piece, whatever the number of Python threads.
+_SEED_LOCK = threading.Lock()
 
 
 class DiscreteLayer(keras.layers.Layer):
@@ -29,11 +30,12 @@ class DiscreteLayer(keras.layers.Layer):
     Not to be used itself; `CategoricalLayer` and `BernoulliLayer` take any estimator by name.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY`.
+        estimator: A name in `tfgumbel.registry.REGISTRY`.
         temperature: A positive float; a schedule, a function of this layer's own training calls;
             or "learnable", the exponential of a trained weight. Ignored as a float by estimators
             without a temperature. The current one is a weight: saved, restored, and readable as
-            `layer.temperature`; a float's can be set, `layer.temperature = 0.3`.
+            `layer.temperature`; a float's can be set, `layer.temperature = 0.3`. What is scheduled
+            or learned stays at 1e-3 or above.
         initial_temperature: Where "learnable" starts.
         inference: What is returned when not training.
             "sample", the default: a discrete sample, from relaxed estimators too. The layer is a
@@ -46,7 +48,8 @@ class DiscreteLayer(keras.layers.Layer):
             is a weight, `seed_state`: in `.keras` and `.weights.h5` files, in checkpoints and
             backups, so a resumed run goes on with the noise it would have drawn. Two layers with
             the same int draw the same noise: give each its own, or None. Replicas of
-            `tf.distribute` draw different noise.
+            `tf.distribute` draw different noise, and so do calls from several Python threads;
+            a function that was traced once must not run in two threads at a time, though.
         **kwargs: The estimator's options, then the arguments of `keras.layers.Layer`.
 
     Raises:
@@ -56,7 +59,7 @@ class DiscreteLayer(keras.layers.Layer):
             where the estimator cannot follow.
     """
 
-    event: ClassVar[Literal["categorical", "bernoulli"]]
+    variable: ClassVar[Variable]
 
     def __init__(
         self,
@@ -68,15 +71,14 @@ class DiscreteLayer(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        entry = registry.get(estimator)
+        entry = _entry(estimator, self.variable)
         options = {
             name: kwargs.pop(name, parameter.default)
-            for name, parameter in inspect.signature(entry.function).parameters.items()
+            for name, parameter in entry.parameters.items()
             if name not in ("logits", "temperature", "seed")
             and (name in kwargs or parameter.default is not parameter.empty)
         }
         super().__init__(**kwargs)
-        _check_event(entry, self.event)
         _check_temperature(temperature, initial_temperature, entry)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral)):
             raise TypeError(
@@ -88,7 +90,8 @@ class DiscreteLayer(keras.layers.Layer):
                 )
             )
         self.supports_masking = True
-        self.inference = validation.one_of("inference", inference, get_args(Inference))
+        self._traced = False
+        self.inference = inference
         self.seed = None if seed is None else int(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
@@ -111,7 +114,9 @@ class DiscreteLayer(keras.layers.Layer):
         if self._learnable:
             initial = math.log(self._initial_temperature)
         else:
-            initial = float(self._schedule(0) if self._schedule else self._argument)
+            initial = float(
+                schedules.floored(self._schedule(0)) if self._schedule else self._argument
+            )
         self._temperature = self.add_weight(
             name="log_temperature" if self._learnable else "temperature",
             shape=(),
@@ -137,7 +142,7 @@ class DiscreteLayer(keras.layers.Layer):
         if self._temperature is None:
             return None
         value = tf.convert_to_tensor(self._temperature)  # keras.ops leaves a mirrored one as it is.
-        return tf.exp(value) if self._learnable else value
+        return schedules.floored(tf.exp(value)) if self._learnable else value
 
     @temperature.setter
     def temperature(self, value: Any) -> None:
@@ -154,22 +159,45 @@ class DiscreteLayer(keras.layers.Layer):
                     fix="construct it with temperature=1.0, or leave its temperature alone",
                 )
             )
+        variable = tf.convert_to_tensor(self._temperature)
+        value = validation.temperature_tensor(value, variable.dtype, allow_zero=self._allows_zero)
         self._temperature.assign(value)
+
+    @property
+    def _allows_zero(self) -> bool:
+        return dict(self._options).get("num_samples") == "exact"
+
+    @property
+    def inference(self) -> Inference:
+        """What is returned when not training: "sample", "argmax" or "probs"."""
+        return self._inference
+
+    @inference.setter
+    def inference(self, value: Inference) -> None:
+        self._inference = validation.one_of("inference", value, get_args(Inference))
+        if self._traced:
+            warnings.warn(
+                f"Layer {self.name!r} was traced already; functions traced before keep its former "
+                "`inference`. Call model.make_predict_function(force=True), and "
+                "model.make_test_function(force=True), or compile the model again.",
+                stacklevel=2,
+            )
 
     def _evaluate(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns a sample, the mode or the probabilities for prepared logits."""
         if training:
             self._follow_schedule()
             return self._draw(logits)
+        self._traced = self._traced or tf.inside_function()
         if self.inference == "probs":
             return self._probs(logits)
         if self.inference == "argmax":
-            return self._mode(logits)
+            return self.variable.mode(logits)
         return self._sample(logits)
 
     def _sample(self, logits: tf.Tensor) -> tf.Tensor:
         if self._entry.exact_sampling and not self._entry.hard:
-            rounded = registry.get(_ROUNDED[self.event])
+            rounded = registry.counterpart(registry.get(_ROUNDED), self.variable)
             return rounded(logits, temperature=self.temperature, seed=self._next_seed())
         return self._draw(logits)
 
@@ -179,18 +207,20 @@ class DiscreteLayer(keras.layers.Layer):
         )
 
     def _probs(self, logits: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError
+        return self.variable.mean(logits)
 
-    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError
+    def _distribution(self, logits: tf.Tensor) -> Any:
+        return self._entry.distribution(logits, temperature=self.temperature, **dict(self._options))
 
     def _follow_schedule(self) -> None:
         if self._schedule is not None:
-            self._temperature.assign(self._schedule(tf.convert_to_tensor(self._step)))
+            value = self._schedule(tf.convert_to_tensor(self._step))
+            self._temperature.assign(schedules.floored(value))
             self._step.assign_add(1)
 
     def _next_seed(self) -> tf.Tensor:
-        seed = self.seed_generator.next()
+        with _SEED_LOCK:
+            seed = self.seed_generator.next()
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             # The state is mirrored: without this every replica would draw the same noise.
@@ -221,20 +251,26 @@ class DiscreteLayer(keras.layers.Layer):
         return cls(**config)
 
 
-def _check_event(entry: registry.Entry, event: str) -> None:
-    if entry.event != event:
-        known = [name for name, other in registry.REGISTRY.items() if other.event == event]
-        raise ValueError(
-            validation.describe(
-                f"Estimator {entry.name!r} is for {entry.event} variables.",
-                expected="one of " + ", ".join(known),
-                received=entry.name,
-                fix="CategoricalLayer takes classes on an axis, BernoulliLayer single logits",
-            )
+def _entry(estimator: str, variable: Variable) -> registry.SampleEstimator:
+    """The registry's entry of an estimator for this kind of variable."""
+    entry = registry.get(estimator)
+    if isinstance(entry, registry.SampleEstimator) and entry.variable is variable:
+        return entry
+    raise ValueError(
+        validation.describe(
+            f"Estimator {estimator!r} cannot serve this layer.",
+            expected="one of " + ", ".join(registry.sample_estimators(variable)),
+            received=estimator,
+            fix="tfgumbel.expectation takes those that act on the loss"
+            if entry.acts_on == "loss"
+            else "CategoricalLayer takes classes on an axis, BernoulliLayer single logits",
         )
+    )
 
 
-def _check_temperature(temperature: Any, initial_temperature: Any, entry: registry.Entry) -> None:
+def _check_temperature(
+    temperature: Any, initial_temperature: Any, entry: registry.SampleEstimator
+) -> None:
     """Refuses what is no temperature; the estimator itself checks the value."""
     learnable = isinstance(temperature, str) and temperature == "learnable"
     number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
@@ -260,8 +296,8 @@ def _check_temperature(temperature: Any, initial_temperature: Any, entry: regist
     if learnable and not entry.temperature_gradient:
         known = [
             name
-            for name, other in registry.REGISTRY.items()
-            if other.temperature_gradient and other.event == entry.event
+            for name, other in registry.sample_estimators(entry.variable).items()
+            if other.temperature_gradient
         ]
         raise ValueError(
             validation.describe(

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfgumbel.distributions.abilities import BERNOULLI
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
 
@@ -13,7 +14,7 @@ class SingleLogitLayer(DiscreteLayer):
     """What the layers of binary variables share; not to be used itself.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "bernoulli".
+        estimator: A name in `tfgumbel.registry.REGISTRY` for Bernoulli variables.
         **kwargs: As in `DiscreteLayer`.
 
     Call arguments:
@@ -24,21 +25,33 @@ class SingleLogitLayer(DiscreteLayer):
         sample: The shape of `inputs`, in the layer's compute dtype.
     """
 
-    event = "bernoulli"
+    variable = BERNOULLI
 
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        return tf.cast(self._evaluate(self._prepare(inputs), training), self.compute_dtype)
+
+    def _prepare(self, inputs: Any) -> tf.Tensor:
         inputs = validation.floating_tensor("inputs", inputs)
-        logits = tf.cast(inputs, validation.compute_dtype(inputs.dtype))
-        return tf.cast(self._evaluate(logits, training), self.compute_dtype)
+        return tf.cast(inputs, validation.compute_dtype(inputs.dtype))
 
     def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def _probs(self, logits: tf.Tensor) -> tf.Tensor:
-        return tf.sigmoid(logits)
+    def distribution(self, inputs: Any) -> Any:
+        """The TFP distribution that the layer draws from in training.
 
-    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
-        return tf.cast(logits > 0.0, logits.dtype)
+        Its densities, entropies and divergences are TFP's, for instance
+        `layer.distribution(logits).entropy()`.
+
+        Args:
+            inputs: Log odds, as in a call.
+
+        Returns:
+            distribution: A `Bernoulli`; where samples are relaxed a `RelaxedBernoulli` or a
+            `tfgumbel.distributions.HardConcrete` at the current temperature. Batch shape that of
+            the inputs; float32 or float64.
+        """
+        return self._distribution(self._prepare(inputs))
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -46,7 +59,7 @@ class BernoulliLayer(SingleLogitLayer):
     """Samples of binary variables by any estimator of the registry, options and all.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "bernoulli".
+        estimator: A name in `tfgumbel.registry.REGISTRY` for Bernoulli variables.
         temperature: Positive float, schedule or "learnable"; as in `DiscreteLayer`.
         inference: "sample", "argmax" or "probs"; as in `DiscreteLayer`.
         seed: Int, or None for a random one; as in `DiscreteLayer`.

@@ -1,28 +1,32 @@
 """Categorical variables: classes on an axis, class masks, any estimator by name."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 import tensorflow as tf
 
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
+
+EmptyRows: TypeAlias = Literal["error", "zeros"]
 
 
 class ClassAxisLayer(DiscreteLayer):
     """What the layers of categorical variables share; not to be used itself.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "categorical".
+        estimator: A name in `tfgumbel.registry.REGISTRY` for one-hot categorical variables.
         axis: The axis of the classes, an int.
+        empty_rows: What a row with every class masked gives: "error", which raises in eager mode
+            and gives NaN in a graph; or "zeros", a sample of 0 and a gradient of 0, for padding.
         **kwargs: As in `DiscreteLayer`.
 
     Call arguments:
         inputs: Logits, floating, any shape with the classes on `axis`. A Keras mask of the leading
             axes is handed on unchanged.
         class_mask: Boolean, broadcastable to `inputs`; False classes are never drawn and their
-            logits get a gradient of exactly 0. A row of False alone raises in eager mode and gives
-            NaN in graph mode.
+            logits get a gradient of exactly 0. For a row of False alone see `empty_rows`.
         training: Whether to draw as the estimator does (True) or as `inference` says.
 
     Returns:
@@ -32,10 +36,13 @@ class ClassAxisLayer(DiscreteLayer):
         ValueError: when built, if the inputs have no axis `axis`.
     """
 
-    event = "categorical"
+    variable = ONE_HOT_CATEGORICAL
 
-    def __init__(self, estimator: str, *, axis: int = -1, **kwargs: Any):
+    def __init__(
+        self, estimator: str, *, axis: int = -1, empty_rows: EmptyRows = "error", **kwargs: Any
+    ):
         super().__init__(estimator, **kwargs)
+        self.empty_rows = validation.one_of("empty_rows", empty_rows, get_args(EmptyRows))
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise TypeError(
                 validation.describe(
@@ -61,21 +68,42 @@ class ClassAxisLayer(DiscreteLayer):
         self.built = True
 
     def call(self, inputs: Any, class_mask: Any = None, training: bool = False) -> tf.Tensor:
+        logits = self._prepare(inputs, class_mask)
+        if self.empty_rows == "zeros":
+            filled = tf.reduce_any(logits > float("-inf"), axis=-1, keepdims=True)
+            sample = self._evaluate(tf.where(filled, logits, 0.0), training)
+            sample = tf.where(filled, sample, 0.0)
+        else:
+            sample = self._evaluate(logits, training)
+        return tf.cast(_swap(sample, -1, self.axis), self.compute_dtype)
+
+    def _prepare(self, inputs: Any, class_mask: Any) -> tf.Tensor:
+        """Logits with the classes on the last axis, masked ones at -inf, in the compute dtype."""
         inputs = validation.floating_tensor("inputs", inputs)
         logits = tf.cast(inputs, validation.compute_dtype(inputs.dtype))
         if class_mask is not None:
-            logits = tf.where(_boolean(class_mask), logits, float("-inf"))
-        sample = self._evaluate(_swap(logits, self.axis, -1), training)
-        return tf.cast(_swap(sample, -1, self.axis), self.compute_dtype)
+            logits = tf.where(_checked_mask(class_mask, logits), logits, float("-inf"))
+        return _swap(logits, self.axis, -1)
 
-    def _probs(self, logits: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(logits)
+    def distribution(self, inputs: Any, class_mask: Any = None) -> Any:
+        """The TFP distribution that the layer draws from in training.
 
-    def _mode(self, logits: tf.Tensor) -> tf.Tensor:
-        return tf.one_hot(tf.argmax(logits, axis=-1), tf.shape(logits)[-1], dtype=logits.dtype)
+        Its densities, entropies and divergences are TFP's, for instance
+        `tfp.distributions.kl_divergence(layer.distribution(logits), prior)`.
+
+        Args:
+            inputs: Logits, as in a call.
+            class_mask: As in a call.
+
+        Returns:
+            distribution: A `OneHotCategorical`, or where samples are relaxed the
+            `RelaxedOneHotCategorical` at the current temperature; the classes on the last axis,
+            the batch shape that of the other axes; float32 or float64.
+        """
+        return self._distribution(self._prepare(inputs, class_mask))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
+        return {**super().get_config(), "axis": self.axis, "empty_rows": self.empty_rows}
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -86,7 +114,7 @@ class CategoricalLayer(ClassAxisLayer):
     returns and how it is differentiated is the estimator's affair: see `tfgumbel.<estimator>`.
 
     Args:
-        estimator: A name in `tfgumbel.estimators.REGISTRY` whose event is "categorical".
+        estimator: A name in `tfgumbel.registry.REGISTRY` for one-hot categorical variables.
         temperature: Positive float, schedule or "learnable"; as in `DiscreteLayer`.
         axis: The axis of the classes.
         inference: "sample", "argmax" or "probs"; as in `DiscreteLayer`.
@@ -121,7 +149,7 @@ class CategoricalLayer(ClassAxisLayer):
         return {**super().get_config(), "estimator": self.estimator}
 
 
-def _boolean(class_mask: Any) -> tf.Tensor:
+def _checked_mask(class_mask: Any, inputs: tf.Tensor) -> tf.Tensor:
     class_mask = tf.convert_to_tensor(class_mask)
     if class_mask.dtype != tf.bool:
         raise TypeError(
@@ -130,6 +158,19 @@ def _boolean(class_mask: Any) -> tf.Tensor:
                 expected="dtype bool, True for classes that may be drawn",
                 received=class_mask.dtype.name,
                 fix="cast it: tf.cast(class_mask, tf.bool)",
+            )
+        )
+    try:
+        shape = tf.broadcast_static_shape(class_mask.shape, inputs.shape)
+    except ValueError:
+        shape = None
+    if shape is None or not shape.is_compatible_with(inputs.shape):
+        raise ValueError(
+            validation.describe(
+                "`class_mask` does not broadcast to the inputs.",
+                expected=f"axes of 1, or those of the inputs' shape {tuple(inputs.shape)}",
+                received=tuple(class_mask.shape),
+                fix="give it the classes on the same axis as the inputs have them",
             )
         )
     return class_mask

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfgumbel.estimators.stretched_concrete import hard_concrete_expected_l0
+from tfgumbel.estimators._hard_concrete import hard_concrete_expected_l0
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import Inference, Temperature
 from tfgumbel.layers.bernoulli import SingleLogitLayer

@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _sigmoid
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import BERNOULLI
+from tfgumbel.numerics import sigmoid
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="bernoulli",
+    SampleEstimator,
+    variable=BERNOULLI,
     hard=True,
+    family="straight_through_gumbel_softmax",
     bias="biased, less when colder",
     use_when="a cheap default; bernoulli_gumbel_rao has the same mean and less variance",
     reference="Jang, Gu & Poole, ICLR 2017, section 2.2",
@@ -43,15 +46,15 @@ def bernoulli_straight_through_gumbel_softmax(
     >>> sample[1].numpy().item()
     1.0
     """
-    return _hard(*_sigmoid.arguments(logits, temperature, seed))
+    return _hard(*sigmoid.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    scores = _sigmoid.perturb(logits, seed)
+    scores = sigmoid.perturb(logits, seed)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        grad_logits, grad_temperature = _sigmoid.tempered_sigmoid_vjp(scores, temperature, upstream)
+        grad_logits, grad_temperature = sigmoid.tempered_sigmoid_vjp(scores, temperature, upstream)
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
-    return _sigmoid.threshold(scores, logits.dtype), gradient
+    return sigmoid.threshold(scores, logits.dtype), gradient

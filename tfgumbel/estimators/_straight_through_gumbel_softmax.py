@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
+    family="straight_through_gumbel_softmax",
     bias="biased, less when colder",
     use_when="a cheap default; gumbel_rao has the same mean and less variance",
     reference="Jang, Gu & Poole, ICLR 2017, section 2.2",
@@ -42,18 +45,18 @@ def straight_through_gumbel_softmax(logits: Any, *, temperature: Any, seed: Any)
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    return _hard(*_softmax.arguments(logits, temperature, seed))
+    return _hard(*softmax.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    scores = _softmax.perturb(_softmax.center(logits), seed)
+    scores = softmax.perturb(softmax.center(logits), seed)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        relaxed = _softmax.tempered_softmax(scores, temperature)
-        grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
+        relaxed = softmax.tempered_softmax(scores, temperature)
+        grad_logits, grad_temperature = softmax.tempered_softmax_vjp(
             scores, temperature, relaxed, upstream
         )
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
-    return _softmax.one_hot_argmax(scores, logits.dtype), gradient
+    return softmax.one_hot_argmax(scores, logits.dtype), gradient

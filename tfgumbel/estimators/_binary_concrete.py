@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _sigmoid
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import BERNOULLI
+from tfgumbel.numerics import sigmoid
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="bernoulli",
+    SampleEstimator,
+    variable=BERNOULLI,
     hard=False,
+    family="gumbel_softmax",
     bias="unbiased for the relaxed objective; biased for the discrete one, less when colder",
     use_when="the model accepts relaxed gates in training",
     reference="Maddison, Mnih & Teh, ICLR 2017, appendix B, eq. 16",
@@ -41,15 +44,15 @@ def binary_concrete(logits: Any, *, temperature: Any, seed: Any) -> tf.Tensor:
     >>> sample[1].numpy().item()
     1.0
     """
-    return _relaxed(*_sigmoid.arguments(logits, temperature, seed))
+    return _relaxed(*sigmoid.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _relaxed(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    scores = _sigmoid.perturb(logits, seed)
+    scores = sigmoid.perturb(logits, seed)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        grad_logits, grad_temperature = _sigmoid.tempered_sigmoid_vjp(scores, temperature, upstream)
+        grad_logits, grad_temperature = sigmoid.tempered_sigmoid_vjp(scores, temperature, upstream)
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
-    return tf.cast(tf.sigmoid(_sigmoid.temper(scores, temperature)), logits.dtype), gradient
+    return tf.cast(tf.sigmoid(sigmoid.temper(scores, temperature)), logits.dtype), gradient

@@ -28,8 +28,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.estimators import quadrature_series
 from tfgumbel.internal import validation
+from tfgumbel.numerics import quadrature_series
 
 Series = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 

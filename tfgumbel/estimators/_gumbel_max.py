@@ -4,13 +4,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random, validation
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
     bias="no gradient",
     use_when="sampling alone: evaluation, generation, score-function estimators",
@@ -40,4 +42,4 @@ def gumbel_max(logits: Any, *, seed: Any) -> tf.Tensor:
     """
     logits = validation.categorical_logits(logits)
     seed = random.normalize_seed(seed)
-    return tf.stop_gradient(_softmax.sample(_softmax.center(logits), seed, logits.dtype))
+    return tf.stop_gradient(softmax.sample(softmax.center(logits), seed, logits.dtype))

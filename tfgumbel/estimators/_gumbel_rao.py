@@ -5,15 +5,18 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax, quadrature
-from tfgumbel.estimators.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random, validation
+from tfgumbel.numerics import quadrature, softmax
+from tfgumbel.numerics.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
+    family="gumbel_rao",
     bias="that of straight_through_gumbel_softmax",
     use_when="the default: the least variance of the Gumbel family, at any temperature",
     reference="Paulus, Maddison & Krause, ICLR 2021, eq. 8 and appendix A",
@@ -69,9 +72,9 @@ def gumbel_rao(
 
     @tf.custom_gradient
     def hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-        centered = _softmax.center(logits)
+        centered = softmax.center(logits)
         forward_seed, backward_seed = random.split(seed)
-        sample = _softmax.sample(centered, forward_seed, centered.dtype)
+        sample = softmax.sample(centered, forward_seed, centered.dtype)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
             conditional = (centered, sample, tf.cast(upstream, centered.dtype), temperature)
@@ -89,4 +92,4 @@ def gumbel_rao(
 
         return tf.cast(sample, logits.dtype), gradient
 
-    return hard(*_softmax.arguments(logits, temperature, seed, allow_zero=exact))
+    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=exact))

@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _sigmoid, quadrature
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import BERNOULLI
+from tfgumbel.numerics import quadrature, sigmoid
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="bernoulli",
+    SampleEstimator,
+    variable=BERNOULLI,
     hard=True,
+    family="gumbel_rao",
     bias="that of bernoulli_straight_through_gumbel_softmax",
     use_when="the default for gates and binary codes: no sampling noise beyond the sample's own",
     reference="Paulus, Maddison & Krause, ICLR 2021, eq. 8, for two classes",
@@ -44,12 +47,12 @@ def bernoulli_gumbel_rao(logits: Any, *, temperature: Any, seed: Any) -> tf.Tens
     >>> sample[1].numpy().item()
     1.0
     """
-    return _hard(*_sigmoid.arguments(logits, temperature, seed, allow_zero=True))
+    return _hard(*sigmoid.arguments(logits, temperature, seed, allow_zero=True))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    sample = _sigmoid.threshold(_sigmoid.perturb(logits, seed), temperature.dtype)
+    sample = sigmoid.threshold(sigmoid.perturb(logits, seed), temperature.dtype)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
         grad_logits, grad_temperature = quadrature.bernoulli_gumbel_rao_vjp(

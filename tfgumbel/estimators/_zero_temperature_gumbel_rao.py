@@ -4,13 +4,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random, validation
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
     bias="biased; exact where the loss is quadratic in the sample",
     use_when="a strong default without a temperature, at the cost of straight_through",
@@ -49,8 +51,8 @@ def zero_temperature_gumbel_rao(logits: Any, *, seed: Any) -> tf.Tensor:
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, seed: tf.Tensor) -> Any:
-    centered = _softmax.center(logits)
-    sample = _softmax.sample(centered, seed, centered.dtype)
+    centered = softmax.center(logits)
+    sample = softmax.sample(centered, seed, centered.dtype)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         gain = tf.cast(upstream, centered.dtype)

@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfgumbel.estimators.stretched_concrete import check_ends
-from tfgumbel.internal import random
+from tfgumbel.internal import random, validation
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
@@ -57,7 +56,7 @@ class HardConcrete(tfp.distributions.Distribution):
             ValueError: if the interval does not reach beyond [0, 1] on both sides.
         """
         parameters = dict(locals())
-        check_ends(lower, upper)
+        validation.stretched_interval(lower, upper)
         with tf.name_scope(name) as name:
             self._logits = tf.convert_to_tensor(logits, name="logits")
             self._temperature = tf.convert_to_tensor(
@@ -160,7 +159,7 @@ class HardConcrete(tfp.distributions.Distribution):
         survival = tf.sigmoid(
             self.logits[..., tf.newaxis] - self.temperature[..., tf.newaxis] * odds
         )
-        return tf.linalg.matvec(survival, tf.constant(0.5 * _WEIGHTS * factor, self.dtype))
+        return tf.tensordot(survival, tf.constant(0.5 * _WEIGHTS * factor, self.dtype), 1)
 
     def _gate(self, scores: tf.Tensor) -> tf.Tensor:
         relaxed = tf.sigmoid(scores / self.temperature)

@@ -1,4 +1,4 @@
-"""What the estimators of binary variables share: the two-class forms of `_softmax`.
+"""What the estimators of binary variables share: the two-class forms of `softmax`.
 
 The logit is log(p / (1 - p)), the second of two classes whose first has logit 0, so that
 logit + logistic noise is the difference of two perturbed logits. Logits of -inf and +inf are
@@ -37,7 +37,7 @@ def threshold(scores: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 
 
 def temper(scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-    """scores / temperature, by the reciprocal: see `_softmax.tempered_softmax`."""
+    """scores / temperature, by the reciprocal: see `softmax.tempered_softmax`."""
     return scores * (1.0 / temperature)
 
 
@@ -56,3 +56,25 @@ def tempered_sigmoid_vjp(
     grad_scores = slope * tf.cast(upstream, scores.dtype) / temperature
     reached = tf.where(slope > 0, scores, tf.zeros_like(scores))
     return grad_scores, -tf.reduce_sum(reached * grad_scores) / temperature
+
+
+def reinmax_slope(logits: tf.Tensor, sample: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """ReinMax's derivative of a binary sample for its logit (Liu et al. 2023, algorithm 2).
+
+        2 q (1 - q) - p (1 - p) / 2,    q = (sample + sigmoid(logits / temperature)) / 2
+
+    Both ends are taken from the side where they are small, so that neither loses digits.
+    """
+    toward, away = (tf.sigmoid(sign * temper(logits, temperature)) for sign in (1.0, -1.0))
+    midpoint = 0.5 * (sample + toward)
+    remainder = 0.5 * ((1.0 - sample) + away)
+    return 2.0 * midpoint * remainder - 0.5 * tf.sigmoid(logits) * tf.sigmoid(-logits)
+
+
+def reinmax_probability_slope(probability: tf.Tensor) -> tf.Tensor:
+    """The same at temperature 1, for the probability of 1 in place of the logit: 1 / (2 P).
+
+    Args:
+        probability: P, of the outcome that was drawn; above 0.
+    """
+    return 0.5 / probability

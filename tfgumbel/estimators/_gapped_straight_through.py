@@ -5,13 +5,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import validation
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
     bias="biased",
     use_when="the variance of straight_through_gumbel_softmax is too large, noise-free relaxation",
@@ -55,19 +57,19 @@ def gapped_straight_through(
                 "`gap` is invalid.", expected="a finite number >= 0", received=gap, fix="try 1.0"
             )
         )
-    logits, temperature, seed = _softmax.arguments(logits, temperature, seed)
+    logits, temperature, seed = softmax.arguments(logits, temperature, seed)
     return _hard(logits, temperature, seed, tf.constant(float(gap), temperature.dtype))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, gap: tf.Tensor) -> Any:
-    centered = _softmax.center(logits)
-    sample = _softmax.sample(centered, seed, centered.dtype)
+    centered = softmax.center(logits)
+    sample = softmax.sample(centered, seed, centered.dtype)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None, None]:
         moved = tf.where(sample > 0, tf.zeros_like(centered), tf.minimum(centered, -gap))
-        relaxed = _softmax.tempered_softmax(moved, temperature)
-        grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
+        relaxed = softmax.tempered_softmax(moved, temperature)
+        grad_logits, grad_temperature = softmax.tempered_softmax_vjp(
             moved, temperature, relaxed, upstream
         )
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None, None

@@ -4,18 +4,25 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random, validation
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
+
+
+def _density(logits: tf.Tensor, *, temperature: Any, forward_temperature: Any = 1.0) -> Any:
+    return ONE_HOT_CATEGORICAL.make(logits / tf.cast(forward_temperature, logits.dtype))
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
     bias="biased, and samples from softmax(logits / forward_temperature)",
     use_when="exploration and gradient dispersion are to be tuned apart",
     reference="Shah, Yan, Mozer & Liu 2024, arXiv:2410.13331",
     temperature_gradient=True,
+    density=_density,
 )
 def decoupled_straight_through_gumbel_softmax(
     logits: Any, *, temperature: Any, seed: Any, forward_temperature: Any = 1.0
@@ -48,7 +55,7 @@ def decoupled_straight_through_gumbel_softmax(
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    logits, temperature, seed = _softmax.arguments(logits, temperature, seed)
+    logits, temperature, seed = softmax.arguments(logits, temperature, seed)
     forward_temperature = validation.temperature_tensor(
         forward_temperature, temperature.dtype, name="forward_temperature"
     )
@@ -59,16 +66,16 @@ def decoupled_straight_through_gumbel_softmax(
 def _hard(
     logits: tf.Tensor, temperature: tf.Tensor, forward_temperature: tf.Tensor, seed: tf.Tensor
 ) -> Any:
-    centered = _softmax.center(logits)
+    centered = softmax.center(logits)
     noise = random.gumbel(tf.shape(centered), seed, centered.dtype)
     scores = centered + forward_temperature * noise
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
-        relaxed = _softmax.tempered_softmax(scores, temperature)
-        grad_scores, grad_temperature = _softmax.tempered_softmax_vjp(
+        relaxed = softmax.tempered_softmax(scores, temperature)
+        grad_scores, grad_temperature = softmax.tempered_softmax_vjp(
             scores, temperature, relaxed, upstream
         )
         grad_forward = tf.reduce_sum(grad_scores * noise)
         return tf.cast(grad_scores, logits.dtype), grad_temperature, grad_forward, None
 
-    return _softmax.one_hot_argmax(scores, logits.dtype), gradient
+    return softmax.one_hot_argmax(scores, logits.dtype), gradient

@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _sigmoid
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import BERNOULLI
+from tfgumbel.numerics import sigmoid
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="bernoulli",
+    SampleEstimator,
+    variable=BERNOULLI,
     hard=True,
+    family="straight_through",
     bias="biased; exact where the loss is linear in the sample, at temperature 1",
     use_when="the cheapest baseline; losses nearly linear in the sample",
     reference="Bengio, Leonard & Courville 2013; Chung, Ahn & Bengio, ICLR 2017 (slope annealing)",
@@ -40,15 +43,15 @@ def bernoulli_straight_through(logits: Any, *, temperature: Any = 1.0, seed: Any
     >>> sample[1].numpy().item()
     1.0
     """
-    return _hard(*_sigmoid.arguments(logits, temperature, seed))
+    return _hard(*sigmoid.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        grad_logits, grad_temperature = _sigmoid.tempered_sigmoid_vjp(
+        grad_logits, grad_temperature = sigmoid.tempered_sigmoid_vjp(
             tf.cast(logits, temperature.dtype), temperature, upstream
         )
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
-    return _sigmoid.threshold(_sigmoid.perturb(logits, seed), logits.dtype), gradient
+    return sigmoid.threshold(sigmoid.perturb(logits, seed), logits.dtype), gradient

@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
+    family="straight_through",
     bias="biased; exact where the loss is linear in the sample, at temperature 1",
     use_when="the cheapest baseline; losses nearly linear in the sample",
     reference="Bengio, Leonard & Courville 2013; Chung, Ahn & Bengio, ICLR 2017 (slope annealing)",
@@ -42,18 +45,18 @@ def straight_through(logits: Any, *, temperature: Any = 1.0, seed: Any) -> tf.Te
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    return _hard(*_softmax.arguments(logits, temperature, seed))
+    return _hard(*softmax.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    centered = _softmax.center(logits)
+    centered = softmax.center(logits)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        probs = _softmax.tempered_softmax(centered, temperature)
-        grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
+        probs = softmax.tempered_softmax(centered, temperature)
+        grad_logits, grad_temperature = softmax.tempered_softmax_vjp(
             centered, temperature, probs, upstream
         )
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
-    return _softmax.sample(centered, seed, logits.dtype), gradient
+    return softmax.sample(centered, seed, logits.dtype), gradient

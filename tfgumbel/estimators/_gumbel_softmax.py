@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=False,
+    family="gumbel_softmax",
     bias="unbiased for the relaxed objective; biased for the discrete one, less when colder",
     use_when="the model accepts relaxed samples in training",
     reference="Jang, Gu & Poole, ICLR 2017, eq. 2; Maddison, Mnih & Teh, ICLR 2017, eq. 10",
@@ -44,16 +47,16 @@ def gumbel_softmax(logits: Any, *, temperature: Any, seed: Any) -> tf.Tensor:
     >>> bool(abs(sum(sample[0]) - 1) < 1e-6)
     True
     """
-    return _relaxed(*_softmax.arguments(logits, temperature, seed))
+    return _relaxed(*softmax.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _relaxed(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    scores = _softmax.perturb(_softmax.center(logits), seed)
-    relaxed = _softmax.tempered_softmax(scores, temperature)
+    scores = softmax.perturb(softmax.center(logits), seed)
+    relaxed = softmax.tempered_softmax(scores, temperature)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        grad_logits, grad_temperature = _softmax.tempered_softmax_vjp(
+        grad_logits, grad_temperature = softmax.tempered_softmax_vjp(
             scores, temperature, relaxed, upstream
         )
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None

@@ -4,13 +4,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _softmax
-from tfgumbel.estimators.registry import register
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.numerics import softmax
+from tfgumbel.registry import SampleEstimator, register
 
 
 @register(
-    event="categorical",
+    SampleEstimator,
+    variable=ONE_HOT_CATEGORICAL,
     hard=True,
+    family="reinmax",
     bias="biased; exact where the loss is quadratic in the sample, at temperature 1",
     use_when="smooth losses, no temperature to tune; temperatures above 1 trade bias for variance",
     reference="Liu, Dong, Liu, Yu & Gao, NeurIPS 2023, algorithm 2",
@@ -45,19 +48,19 @@ def reinmax(logits: Any, *, temperature: Any = 1.0, seed: Any) -> tf.Tensor:
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    return _hard(*_softmax.arguments(logits, temperature, seed))
+    return _hard(*softmax.arguments(logits, temperature, seed))
 
 
 @tf.custom_gradient
 def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
-    centered = _softmax.center(logits)
-    sample = _softmax.sample(centered, seed, centered.dtype)
+    centered = softmax.center(logits)
+    sample = softmax.sample(centered, seed, centered.dtype)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
         upstream = tf.cast(upstream, centered.dtype)
-        midpoint = 0.5 * (sample + _softmax.tempered_softmax(centered, temperature))
-        grad_logits = 2.0 * _softmax.softmax_vjp(midpoint, upstream)
-        grad_logits -= 0.5 * _softmax.softmax_vjp(tf.nn.softmax(centered), upstream)
+        midpoint = 0.5 * (sample + softmax.tempered_softmax(centered, temperature))
+        grad_logits = 2.0 * softmax.softmax_vjp(midpoint, upstream)
+        grad_logits -= 0.5 * softmax.softmax_vjp(tf.nn.softmax(centered), upstream)
         return tf.cast(grad_logits, logits.dtype), None, None
 
     return tf.cast(sample, logits.dtype), gradient

@@ -5,19 +5,27 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.estimators import _sigmoid
-from tfgumbel.estimators.registry import register
+from tfgumbel import distributions
+from tfgumbel.distributions.abilities import BERNOULLI
 from tfgumbel.internal import validation
+from tfgumbel.numerics import sigmoid
+from tfgumbel.registry import SampleEstimator, register
+
+
+def _density(logits: tf.Tensor, *, temperature: Any, lower: float, upper: float) -> Any:
+    return distributions.HardConcrete(logits, temperature, lower, upper)
 
 
 @register(
-    event="bernoulli",
+    SampleEstimator,
+    variable=BERNOULLI,
     hard=False,
     bias="unbiased for its own objective, whose gates are exactly 0 or 1 with positive probability",
     use_when="gates that must close in training, with hard_concrete_expected_l0 as penalty",
     reference="Louizos, Welling & Kingma, ICLR 2018, eq. 10 and 11",
     temperature_gradient=True,
     exact_sampling=False,
+    density=_density,
 )
 def hard_concrete(
     logits: Any,
@@ -51,8 +59,8 @@ def hard_concrete(
     >>> sample.numpy().tolist()
     [0.0, 1.0]
     """
-    check_ends(lower, upper)
-    logits, temperature, seed = _sigmoid.arguments(logits, temperature, seed)
+    validation.stretched_interval(lower, upper)
+    logits, temperature, seed = sigmoid.arguments(logits, temperature, seed)
     ends = (tf.constant(float(end), temperature.dtype) for end in (lower, upper))
     return _clipped(logits, temperature, seed, *ends)
 
@@ -81,7 +89,7 @@ def hard_concrete_expected_l0(
     >>> round(tfgumbel.hard_concrete_expected_l0([0.0]).numpy().item(), 4)
     0.8318
     """
-    check_ends(lower, upper)
+    validation.stretched_interval(lower, upper)
     logits = validation.bernoulli_logits(logits)
     dtype = validation.compute_dtype(logits.dtype)
     temperature = validation.temperature_tensor(temperature, dtype)
@@ -89,30 +97,17 @@ def hard_concrete_expected_l0(
     return tf.cast(tf.sigmoid(tf.cast(logits, dtype) - shift), logits.dtype)
 
 
-def check_ends(lower: float, upper: float) -> None:
-    """Raises ValueError unless the interval reaches beyond [0, 1] on both sides."""
-    if not (-math.inf < lower < 0.0 and 1.0 < upper < math.inf):
-        raise ValueError(
-            validation.describe(
-                "`lower` and `upper` do not stretch the unit interval.",
-                expected="lower < 0 and upper > 1, finite",
-                received=(lower, upper),
-                fix="try -0.1 and 1.1",
-            )
-        )
-
-
 @tf.custom_gradient
 def _clipped(
     logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
 ) -> Any:
-    scores = _sigmoid.perturb(logits, seed)
-    stretched = lower + (upper - lower) * tf.sigmoid(_sigmoid.temper(scores, temperature))
+    scores = sigmoid.perturb(logits, seed)
+    stretched = lower + (upper - lower) * tf.sigmoid(sigmoid.temper(scores, temperature))
 
     def gradient(gate_upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
         inside = (stretched > 0.0) & (stretched < 1.0)
         slope = tf.where(inside, (upper - lower) * tf.cast(gate_upstream, scores.dtype), 0.0)
-        grad_logits, grad_temperature = _sigmoid.tempered_sigmoid_vjp(scores, temperature, slope)
+        grad_logits, grad_temperature = sigmoid.tempered_sigmoid_vjp(scores, temperature, slope)
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None, None, None
 
     return tf.cast(tf.clip_by_value(stretched, 0.0, 1.0), logits.dtype), gradient

@@ -1,0 +1,195 @@
+"""What an estimator may ask of a discrete variable, looked up by its distribution's type.
+
+A variable is a TensorFlow Probability distribution, or its logits alone, which stand for a one-hot
+categorical one. Its `Variable` answers in functions of the logits, so that nothing here makes a
+distribution, or imports TFP, before there is one.
+"""
+
+import abc
+import functools
+from typing import Any
+
+import tensorflow as tf
+
+from tfgumbel.internal import validation
+from tfgumbel.numerics import sigmoid, softmax
+
+
+class Variable(abc.ABC):
+    """One kind of variable: what its logits mean, and what can be asked of it.
+
+    Attributes:
+        distribution: The name of its class in `tfp.distributions`.
+        relaxed_distribution: That of its relaxation, the Concrete distribution.
+        event_rank: Axes of the logits that one variable takes: 1 for classes on the last, else 0.
+    """
+
+    distribution: str
+    relaxed_distribution: str
+    event_rank: int
+
+    def __repr__(self) -> str:
+        return self.distribution
+
+    def make(self, logits: tf.Tensor) -> Any:
+        """The TFP distribution with these logits; its samples have their dtype."""
+        return getattr(_tfd(), self.distribution)(logits=logits, dtype=logits.dtype)
+
+    def make_relaxed(self, logits: tf.Tensor, temperature: Any) -> Any:
+        """The Concrete distribution with these logits."""
+        return getattr(_tfd(), self.relaxed_distribution)(
+            tf.cast(temperature, logits.dtype), logits=logits
+        )
+
+    @abc.abstractmethod
+    def check(self, logits: Any) -> tf.Tensor:
+        """Converts logits to a tensor, or raises."""
+
+    @abc.abstractmethod
+    def sample(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws exact samples of 0 and 1, the shape and dtype of `logits`; no gradient."""
+
+    @abc.abstractmethod
+    def log_prob(self, logits: tf.Tensor, outcome: tf.Tensor) -> tf.Tensor:
+        """Log probability of each variable's outcome, float32 or wider, without the event's axis.
+
+        Masked classes add nothing, nor to the gradient.
+        """
+
+    @abc.abstractmethod
+    def mean(self, logits: tf.Tensor) -> tf.Tensor:
+        """The expected sample, the shape of `logits`."""
+
+    @abc.abstractmethod
+    def mode(self, logits: tf.Tensor) -> tf.Tensor:
+        """The most likely outcome, the shape of `logits`."""
+
+    @abc.abstractmethod
+    def num_outcomes(self, shape: Any) -> int | None:
+        """The number of outcomes of one variable, from the static shape of the logits."""
+
+    @abc.abstractmethod
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """The probability of each outcome, on a new or the last axis: shape (..., outcomes)."""
+
+    @abc.abstractmethod
+    def from_one_hot(self, outcome: Any) -> Any:
+        """Turns outcomes given as one-hot vectors (..., outcomes) into samples."""
+
+    @abc.abstractmethod
+    def index(self, sample: tf.Tensor) -> tf.Tensor:
+        """The outcome's number, int32; of a relaxed sample, that of what it rounds to."""
+
+
+class OneHotCategorical(Variable):
+    """Classes on the last axis; samples are one-hot."""
+
+    distribution = "OneHotCategorical"
+    relaxed_distribution = "RelaxedOneHotCategorical"
+    event_rank = 1
+
+    def check(self, logits: Any) -> tf.Tensor:
+        return validation.categorical_logits(logits)
+
+    def sample(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return tf.stop_gradient(softmax.sample(softmax.center(logits), seed, logits.dtype))
+
+    def log_prob(self, logits: tf.Tensor, outcome: tf.Tensor) -> tf.Tensor:
+        log_probs = tf.nn.log_softmax(tf.cast(logits, validation.compute_dtype(logits.dtype)))
+        return tf.reduce_sum(tf.where(outcome > 0, log_probs, tf.zeros_like(log_probs)), -1)
+
+    def mean(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(logits)
+
+    def mode(self, logits: tf.Tensor) -> tf.Tensor:
+        return softmax.one_hot_argmax(logits, logits.dtype)
+
+    def num_outcomes(self, shape: Any) -> int | None:
+        return shape[-1]
+
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(logits)
+
+    def from_one_hot(self, outcome: Any) -> Any:
+        return outcome
+
+    def index(self, sample: tf.Tensor) -> tf.Tensor:
+        return tf.argmax(sample, axis=-1, output_type=tf.int32)
+
+
+class Bernoulli(Variable):
+    """One log odds a variable; samples are 0 or 1."""
+
+    distribution = "Bernoulli"
+    relaxed_distribution = "RelaxedBernoulli"
+    event_rank = 0
+
+    def check(self, logits: Any) -> tf.Tensor:
+        return validation.bernoulli_logits(logits)
+
+    def sample(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return tf.stop_gradient(sigmoid.threshold(sigmoid.perturb(logits, seed), logits.dtype))
+
+    def log_prob(self, logits: tf.Tensor, outcome: tf.Tensor) -> tf.Tensor:
+        wide = tf.cast(logits, validation.compute_dtype(logits.dtype))
+        return tf.where(outcome > 0, tf.math.log_sigmoid(wide), tf.math.log_sigmoid(-wide))
+
+    def mean(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.sigmoid(logits)
+
+    def mode(self, logits: tf.Tensor) -> tf.Tensor:
+        return sigmoid.threshold(logits, logits.dtype)
+
+    def num_outcomes(self, shape: Any) -> int | None:
+        return 2
+
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        return tf.stack([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=-1)
+
+    def from_one_hot(self, outcome: Any) -> Any:
+        return outcome[..., 1]
+
+    def index(self, sample: tf.Tensor) -> tf.Tensor:
+        return tf.cast(sample > 0.5, tf.int32)
+
+
+ONE_HOT_CATEGORICAL = OneHotCategorical()
+BERNOULLI = Bernoulli()
+# One line a kind of variable.
+VARIABLES: tuple[Variable, ...] = (ONE_HOT_CATEGORICAL, BERNOULLI)
+
+
+def resolve(distribution: Any) -> tuple[Variable, tf.Tensor]:
+    """Returns what a distribution is and its checked logits.
+
+    Args:
+        distribution: A TFP distribution of a kind in `VARIABLES`, also under `tfd.Independent`; or
+            logits, shape (..., num_classes), short for a `OneHotCategorical`.
+
+    Raises:
+        TypeError: if it is a distribution of another kind, or logits that are not floating point.
+        ValueError: if the logits are of a wrong shape, or in eager mode hold no outcome to draw.
+    """
+    if not hasattr(distribution, "event_shape"):
+        return ONE_HOT_CATEGORICAL, ONE_HOT_CATEGORICAL.check(distribution)
+    while isinstance(distribution, _tfd().Independent):
+        distribution = distribution.distribution
+    for variable in VARIABLES:
+        if isinstance(distribution, getattr(_tfd(), variable.distribution)):
+            return variable, variable.check(distribution.logits_parameter())
+    raise TypeError(
+        validation.describe(
+            "No estimator here can draw from this distribution.",
+            expected="logits, or one of " + ", ".join(f"tfd.{v.distribution}" for v in VARIABLES),
+            received=type(distribution).__name__,
+            fix="a tfd.Categorical is a tfd.OneHotCategorical with the same logits",
+        )
+    )
+
+
+@functools.cache
+def _tfd() -> Any:
+    """TFP's distributions, whose import takes seconds: at the first use of one."""
+    import tensorflow_probability
+
+    return tensorflow_probability.distributions

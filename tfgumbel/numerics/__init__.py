@@ -1,0 +1,1 @@
+"""The mathematics that variables and estimators share. No names are public here."""
