@@ -2,7 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SHELL := /bin/bash
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+export PIP_ROOT_USER_ACTION ?= ignore
+PIP := $(BIN)/python -m pip --quiet --quiet  # errors alone
+# What TensorFlow's libraries say on standard error before anything can tell them not to.
+HUSH := 2> >(grep --line-buffered -vE 'absl::InitializeLog|cudart_stub|cuda_platform|XNNPACK' >&2)
 
 .PHONY: help setup demo test test-slow lint types wheel docs bench clean
 
@@ -12,20 +18,25 @@ help:  ## this list
 setup: $(VENV)/.installed  ## make .venv and install the project with its development extras
 
 $(VENV)/.installed: setup.py pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@
+	@echo "Setting up $(VENV): TensorFlow is large, this takes minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade pip
+	@$(PIP) install --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.documented: $(VENV)/.installed
+	@$(PIP) install --editable '.[docs]'
+	@touch $@
 
 demo: setup  ## train a discrete VAE and prune a network on real digits, offline
-	$(BIN)/python -m examples.discrete_vae.main
-	$(BIN)/python -m examples.prune_mnist.main
+	@$(BIN)/python -m examples.discrete_vae.main $(HUSH)
+	@$(BIN)/python -m examples.prune_mnist.main $(HUSH)
 
-test: setup  ## the tests and the doctests
+test: setup  ## the tests, the doctests and the code blocks of the documentation
 	$(BIN)/python -m pytest
 
 test-slow: setup  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --timeout=900
 
 lint: setup  ## ruff: lint and format
 	$(BIN)/ruff check .
@@ -37,9 +48,8 @@ types: setup  ## mypy
 wheel: setup  ## build the wheel and import it outside the checkout
 	tests/check_wheel.sh $(BIN)/python
 
-docs: setup  ## build the site into site/
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	$(BIN)/mkdocs build --strict
+docs: $(VENV)/.documented  ## build the site into site/; warnings are errors
+	@$(BIN)/sphinx-build -E -q -W --keep-going docs site $(HUSH)
 
 bench: setup  ## the benchmarks: tables, and JSON in benchmarks/results
 	$(BIN)/python -m benchmarks.estimators

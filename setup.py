@@ -13,8 +13,11 @@ EXAMPLES = [
     "tensorflow-datasets>=4.9.10,<4.10",
 ]
 DOCS = [
-    "mkdocs-material>=9.6,<10",
-    "mkdocstrings[python]>=0.29,<2",
+    "furo>=2025.12,<2027",
+    "myst-parser>=5,<6",
+    "sphinx>=9,<10",
+    "sphinx-copybutton>=0.5.2,<0.6",
+    "sphinx-design>=0.8,<0.9",
 ]
 DEV = [
     *EXAMPLES,
@@ -24,7 +27,9 @@ DEV = [
     "pandas>=2.2,<4",
     "pre-commit>=4,<5",
     "pytest>=9,<10",
+    "pytest-timeout>=2.4,<3",
     "ruff==0.17.5",
+    "sybil>=10,<11",
 ]
 
 setup(
