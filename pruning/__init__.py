@@ -3,6 +3,7 @@
 from pruning.api import prune
 from pruning.export import export_sparse
 from pruning.finishing import keep_sparsity
+from pruning.plots import ScoreHistory
 from pruning.projection import L0Budget, project_onto_budget
 from pruning.pruned_model import PrunedModel
 from pruning.report import sparsity_report
@@ -13,6 +14,7 @@ __all__ = [
     "L0Budget",
     "PrunedModel",
     "PruningSchedule",
+    "ScoreHistory",
     "Target",
     "export_sparse",
     "keep_sparsity",
