@@ -36,13 +36,10 @@ class Case:
 
 def cases() -> list[Case]:
     """Every categorical estimator that has a gradient, and Gumbel-Rao at several K."""
-    from tfgumbel.estimators import REGISTRY
+    from examples.common.estimators import acting_on_samples
 
-    found = [
-        Case(BASELINE if name == "gumbel_rao" else name, name)
-        for name, entry in REGISTRY.items()
-        if entry.event == "categorical" and entry.differentiable
-    ]
+    names = acting_on_samples("categorical")
+    found = [Case(BASELINE if name == "gumbel_rao" else name, name) for name in names]
     return found + [Case(f"gumbel_rao K={k}", "gumbel_rao", k) for k in MONTE_CARLO]
 
 
@@ -58,9 +55,9 @@ def step(case: Case, *, jit_compile: bool) -> Callable[..., Any]:
     """The timed function: (logits, upstream, seed) -> (sample, gradient for the logits)."""
     import tensorflow as tf
 
-    from tfgumbel.estimators import REGISTRY
+    from examples.common.estimators import acting_on_samples
 
-    entry = REGISTRY[case.name]
+    entry = acting_on_samples()[case.name]
 
     @tf.function(jit_compile=jit_compile)
     def forward_and_backward(logits, upstream, seed):
