@@ -1,5 +1,6 @@
 """How an example starts: flags only, quiet libraries, errors that a user can act on."""
 
+import logging as standard_logging
 import sys
 
 from absl import app, logging
@@ -13,8 +14,10 @@ def run(main):
     def start(argv):
         if len(argv) > 1:
             raise app.UsageError(f"Flags only, no arguments. Received: {argv[1:]}")
-        # absl shows what TFDS and LiteRT's converter say about each of their steps otherwise.
+        # Otherwise TFDS and LiteRT's converter tell each of their steps, and TensorFlow warns of
+        # every function that a comparison of many estimators has to trace.
         logging.set_verbosity(logging.WARNING)
+        standard_logging.getLogger("tensorflow").setLevel(standard_logging.ERROR)
         try:
             main()
         except RunError as error:

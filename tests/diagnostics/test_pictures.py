@@ -277,6 +277,9 @@ def test_the_variances_share_is_no_bias():
     assert bias.lines[-1].get_markerfacecolor() == "white"
     np.testing.assert_allclose(bias.lines[-1].get_xydata(), [[1.0, 0.0125 + 2 * deviation]])
     np.testing.assert_allclose(bar_of(error), [1.09 - 0.25, 1.09 + 0.25])
+    squared, deviation, resolved = _squared_bias(row_of(bias=0.0, spread=1.0))
+    assert (squared, resolved) == (0.0, False)
+    assert deviation == pytest.approx(2**0.5 * 0.01)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.4])

@@ -215,7 +215,13 @@ def _summing_function(
             tf.linalg.matvec(drawn, tf.reduce_sum(gradients**2, -1), transpose_a=True),
         )
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    signature = (
+        tf.TensorSpec([None, NUM_CLASSES], tf.float32),
+        tf.TensorSpec([2], tf.int32),
+        tf.TensorSpec([], tf.float32),
+    )
+
+    @tf.function(autograph=False, input_signature=signature)
     def at_points(logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Sums:
         return tf.map_fn(
             lambda point: at_point(point, seed, temperature),
