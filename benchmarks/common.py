@@ -64,12 +64,14 @@ def time_interleaved(
     repetitions: int,
     warmup: int = 2,
     clock: Callable[[], float] = time.perf_counter,
+    on_repetition: Callable[[], Any] = lambda: None,
 ) -> dict[Key, list[float]]:
     """Seconds of each call, the functions taking turns within every repetition.
 
     Each function must wait for its own result (end in `.numpy()`, say), or measure itself and
     return `OwnSeconds`. The order rotates, so that none always runs in another's wake. On a
     machine that others use, `clock=time.process_time` counts this process's own work.
+    `on_repetition` is called after each repetition, all the functions' turns.
 
     >>> seconds = time_interleaved({"a": lambda: None, "b": lambda: None}, repetitions=3)
     >>> {name: len(times) for name, times in seconds.items()}
@@ -87,6 +89,7 @@ def time_interleaved(
             own = functions[name]()
             elapsed = clock() - begin
             seconds[name].append(own if isinstance(own, OwnSeconds) else elapsed)
+        on_repetition()
     return seconds
 
 

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from typing import Any
 
-from absl import app, flags
-from rich.console import Console
+from absl import flags
 from rich.table import Table
 
 from benchmarks import common
 from benchmarks.estimators.cases import BASELINE, SHAPES
+from examples.common import start
+from examples.common.console import console, table
 from tfgumbel.internal.files import write_json
 
 FLAGS = flags.FLAGS
@@ -36,7 +37,8 @@ flags.DEFINE_string("output", str(common.RESULTS / "estimators.json"), "Where re
 
 
 def child(module: str, request: dict[str, Any]) -> Any:
-    """Runs a measurement in a fresh process and returns what it printed."""
+    """Runs a measurement in a fresh process, which prints a line of JSON; returns its value."""
+    print(f"{module} {json.dumps(request)}", flush=True)
     completed = subprocess.run(
         [sys.executable, "-m", f"benchmarks.estimators.{module}", json.dumps(request)],
         stdout=subprocess.PIPE,
@@ -50,54 +52,49 @@ def child(module: str, request: dict[str, Any]) -> Any:
 def timing_table(rows: list[dict[str, Any]], threads: int) -> Table:
     """One line for each case and mode: medians, and ratios to the exact rule in graph mode."""
     shapes = list(dict.fromkeys(tuple(row["shape"]) for row in rows))
-    table = Table(
-        title=f"Forward + backward, ms (and times {BASELINE}, graph), {threads} thread(s)",
-        title_justify="left",
-    )
-    table.add_column("estimator", overflow="fold")
-    table.add_column("mode")
-    for shape in shapes:
-        table.add_column("x".join(map(str, shape)), justify="right")
     lines: dict[tuple[str, str], dict[tuple[int, ...], str]] = {}
     for row in rows:
         cell = f"{row['median_ms']:.2f} ({row['ratio']:.2f})"
         lines.setdefault((row["label"], row["mode"]), {})[tuple(row["shape"])] = cell
-    for (label, mode), cells in lines.items():
-        table.add_row(label, mode, *(cells.get(shape, "-") for shape in shapes))
-    return table
+    return table(
+        f"Forward + backward, ms (and times {BASELINE}, graph), {threads} thread(s)",
+        ["estimator", "mode", *("x".join(map(str, shape)) for shape in shapes)],
+        [
+            (label, mode, *(cells.get(shape, "-") for shape in shapes))
+            for (label, mode), cells in lines.items()
+        ],
+    )
 
 
 def accuracy_table(rows: list[dict[str, Any]]) -> Table:
     """Median and worst relative error for each temperature and number of classes."""
     sizes = list(dict.fromkeys(row["num_classes"] for row in rows))
-    table = Table(title=f"{BASELINE}: error / max|g|, median (worst)", title_justify="left")
-    table.add_column("temperature", justify="right")
-    for size in sizes:
-        table.add_column(f"{size} classes", justify="right")
     lines: dict[float, dict[int, str]] = {}
     for row in rows:
         cell = f"{row['median']:.0e} ({row['worst']:.0e})"
         lines.setdefault(row["temperature"], {})[row["num_classes"]] = cell
-    for temperature, cells in sorted(lines.items()):
-        table.add_row(f"{temperature:g}", *(cells.get(size, "-") for size in sizes))
-    return table
+    return table(
+        f"{BASELINE}: error / max|g|, median (worst)",
+        ["temperature", *(f"{size} classes" for size in sizes)],
+        [
+            (f"{temperature:g}", *(cells.get(size, "-") for size in sizes))
+            for temperature, cells in sorted(lines.items())
+        ],
+    )
 
 
 def memory_table(rows: list[dict[str, Any]]) -> Table:
     """Extra peak memory by the number of samples."""
-    table = Table(title="Extra peak memory of gumbel_rao, 20x60x16", title_justify="left")
-    table.add_column("num_samples", justify="right")
-    table.add_column("MiB", justify="right")
-    for row in rows:
-        table.add_row(str(row["num_samples"]), f"{row['mebibytes']:.2f}")
-    return table
+    return table(
+        "Extra peak memory of gumbel_rao, 20x60x16",
+        ["num_samples", "MiB"],
+        [(str(row["num_samples"]), f"{row['mebibytes']:.2f}") for row in rows],
+    )
 
 
-def main(argv):
+def main():
     """Measures, prints and saves."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Flags only; received {argv[1:]}.")
-    console = Console()
+    out = console()
     result: dict[str, Any] = {"suite": "estimators", "environment": common.environment()}
     if "timing" in FLAGS.suites:
         shapes = [list(map(int, shape.split("x"))) for shape in FLAGS.shapes]
@@ -114,10 +111,10 @@ def main(argv):
         for threads in map(int, FLAGS.threads):
             measured = child("timing", {**request, "threads": threads})
             result["timing"].append(measured)
-            console.print(timing_table(measured["rows"], threads))
+            out.print(timing_table(measured["rows"], threads))
     if "accuracy" in FLAGS.suites:
         result["accuracy"] = child("accuracy", {"sizes": [2, 4]} if FLAGS.quick else {})
-        console.print(accuracy_table(result["accuracy"]))
+        out.print(accuracy_table(result["accuracy"]))
     if "memory" in FLAGS.suites:
         result["memory"] = [
             {
@@ -126,10 +123,10 @@ def main(argv):
             }
             for samples in MEMORY
         ]
-        console.print(memory_table(result["memory"]))
+        out.print(memory_table(result["memory"]))
     write_json(FLAGS.output, result)
-    console.print(f"Saved {FLAGS.output}")
+    print(f"Saved {FLAGS.output}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start.run(main)

@@ -59,9 +59,9 @@ def step(case: Case, *, jit_compile: bool) -> Callable[..., Any]:
     """The timed function: (logits, upstream, seed) -> (sample, gradient for the logits)."""
     import tensorflow as tf
 
-    from tfgumbel import registry
+    from tfgumbel.registry import sample_estimators
 
-    entry = registry.get(case.name)
+    entry = sample_estimators()[case.name]
 
     @tf.function(jit_compile=jit_compile)
     def forward_and_backward(logits, upstream, seed):

@@ -21,6 +21,7 @@ from benchmarks.estimators.cases import (
     cases,
     step,
 )
+from examples.common.console import Progress, console
 
 
 def measure(
@@ -75,9 +76,16 @@ def measure(
                 group[f"{peer} K={num_samples}", "torch"] = timer
         for name, group in groups.items():
             repeat = slow_repetitions if name == "slow" else repetitions
-            seconds = common.time_interleaved(
-                group, repetitions=repeat, warmup=1, clock=getattr(time, clock)
-            )
+            text = f"{'x'.join(map(str, shape))}, {len(group)} {name} cases"
+            # On standard error: standard output is for the result.
+            with Progress(text, repeat, unit="repetitions", to=console(sys.stderr)) as progress:
+                seconds = common.time_interleaved(
+                    group,
+                    repetitions=repeat,
+                    warmup=1,
+                    clock=getattr(time, clock),
+                    on_repetition=functools.partial(progress.advance, 1),
+                )
             baseline = seconds[BASELINE, "graph"]
             for (label, mode), times in seconds.items():
                 rows.append(

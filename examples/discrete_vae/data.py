@@ -1,9 +1,10 @@
 """Binary images: scikit-learn's digits, embedded and offline, or a TFDS data set."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
+
+from examples.common import data_sets
 
 DATASETS = ("digits", "binarized_mnist", "mnist")
 
@@ -82,12 +83,5 @@ def _draw(intensities, rng):
 
 
 def _tfds_images(name, split, data_dir):
-    import tensorflow_datasets as tfds
-
-    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-        raise FileNotFoundError(
-            f"--data_dir must be a directory of TFDS data. Received: {data_dir}"
-        )
-    data = tfds.load(name, split=split, data_dir=data_dir, batch_size=-1)
-    images = np.asarray(data["image"])
+    images = data_sets.load(name, split, data_dir)["image"]
     return images.reshape(len(images), -1)

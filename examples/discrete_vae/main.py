@@ -12,10 +12,10 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from absl import app, flags
-from rich.console import Console
-from rich.table import Table
+from absl import flags
 
+from examples.common import start
+from examples.common.console import console, table
 from examples.discrete_vae import data, pictures, train
 from tfgumbel.registry import sample_estimators
 
@@ -34,7 +34,10 @@ FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 
 flags.DEFINE_enum(
-    "estimator", None, list(sample_estimators()), "Gradient estimator; none: compare three."
+    "estimator",
+    None,
+    [name for name, entry in sample_estimators().items() if entry.differentiable],
+    "Gradient estimator; none: compare three.",
 )
 flags.DEFINE_enum("dataset", _DEFAULTS.dataset, data.DATASETS, "Images to model.")
 flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
@@ -95,33 +98,30 @@ def draw(training, run_dir):
 
 
 def report(results, bounds):
-    """Prints the table: test bounds, and their mean difference from the last estimator's, image by
-    image, with its standard error."""
+    """Prints the table: bounds, and the test's mean difference from the last row's, image by image,
+    with its standard error."""
     last = list(results)[-1]
     one = results[last]
-    table = Table(
-        title=f"-log p(x) bound, {one['test_images']} test images, "
-        f"{one['test_samples']} samples, {one['settings']['steps']} steps (lower is better)"
-    )
-    table.add_column("estimator", no_wrap=True)
-    for column in ("temp.", "valid.", "test", f"minus {last}"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rows = []
     for name, result in results.items():
         gap = bounds[name] - bounds[last]
         error = gap.std(ddof=1) / np.sqrt(len(gap))
-        table.add_row(
-            name,
-            f"{result['settings']['temperature']:g}",
-            f"{min(entry['validation_bound'] for entry in result['history']):.2f}",
-            f"{result['test_bound']:.2f}",
-            "" if name == last else f"{gap.mean():+.2f} +- {error:.2f}",
+        rows.append(
+            (
+                name,
+                f"{result['settings']['temperature']:g}",
+                f"{min(entry['validation_bound'] for entry in result['history']):.2f}",
+                f"{result['test_bound']:.2f}",
+                "" if name == last else f"{gap.mean():+.2f} ± {error:.2f}",
+            )
         )
-    Console().print(table)
+    headings = ("estimator", "temperature", "validation", "test", "test minus last")
+    title = f"Bound on -log p(x) after {one['settings']['steps']:,} steps, lower is better"
+    caption = f"{one['test_images']:,} test images, {one['test_samples']:,} samples of each"
+    console().print(table(title, headings, rows, caption))
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Flags only, no arguments. Received: {argv[1:]}")
+def main():
     settings = settings_from_flags()
     names = [FLAGS.estimator] if FLAGS.estimator else DEMO
     splits = data.load(
@@ -142,8 +142,8 @@ def main(argv):
     curves = pathlib.Path(FLAGS.run_dir) / "curves.png"
     pictures.curves(results, curves)
     report(results, bounds)
-    print("Pictures:", *(str(path) for path in [*paths, curves]))
+    print("Pictures:", *[*paths, curves], sep="\n  ")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start.run(main)

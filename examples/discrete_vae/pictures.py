@@ -3,13 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.internal.files import save_figure
-
-
-def _figure(rows, columns, size=0.7):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(size * columns + 0.4, size * rows + 0.6), layout="constrained")
+from examples.common import figures
 
 
 def _image(axes, pixels, shape):
@@ -24,14 +18,13 @@ def reconstructions(model, images, shape, path, *, seed=0):
     """Test images above the mean pixels of p(x | D) for one draw of D from q(D | x)."""
     images = tf.cast(images, tf.float32)
     means = tf.sigmoid(model(images, tf.constant([seed, 1]))).numpy()
-    figure = _figure(2, len(images))
-    axes = figure.subplots(2, len(images))
+    figure, axes = figures.image_grid(2, len(images))
     for column in range(len(images)):
         _image(axes[0, column], images[column], shape)
         _image(axes[1, column], means[column], shape)
     axes[0, 0].set_ylabel("image", fontsize=8)
     axes[1, 0].set_ylabel("p(x | D)", fontsize=8)
-    save_figure(figure, path)
+    figures.save(figure, path)
 
 
 def samples(model, shape, path, *, rows=6, columns=12, seed=0):
@@ -41,10 +34,10 @@ def samples(model, shape, path, *, rows=6, columns=12, seed=0):
         [count, model.num_variables], [seed, 2], maxval=model.arity, dtype=tf.int32
     )
     means = tf.sigmoid(model.decode(tf.one_hot(classes, model.arity))).numpy()
-    figure = _figure(rows, columns)
-    for axes, pixels in zip(figure.subplots(rows, columns).flat, means, strict=True):
+    figure, grid = figures.image_grid(rows, columns)
+    for axes, pixels in zip(grid.flat, means, strict=True):
         _image(axes, pixels, shape)
-    save_figure(figure, path)
+    figures.save(figure, path)
 
 
 def traversal(model, image, shape, path, *, rows=8):
@@ -63,8 +56,7 @@ def traversal(model, image, shape, path, *, rows=8):
     means = means.reshape(model.num_variables, model.arity, -1)
     influence = means.var(axis=1).sum(axis=-1)
     chosen = np.argsort(-influence)[: min(rows, model.num_variables)]
-    figure = _figure(len(chosen), model.arity)
-    grid = figure.subplots(len(chosen), model.arity, squeeze=False)
+    figure, grid = figures.image_grid(len(chosen), model.arity)
     for row, variable in enumerate(chosen):
         for column in range(model.arity):
             _image(grid[row, column], means[variable, column], shape)
@@ -74,25 +66,21 @@ def traversal(model, image, shape, path, *, rows=8):
         grid[row, 0].set_ylabel(f"D{variable}", fontsize=8, rotation=0, ha="right", va="center")
     for column in range(model.arity):
         grid[0, column].set_title(str(column), fontsize=8)
-    save_figure(figure, path)
+    figures.save(figure, path)
 
 
 def curves(results, path):
     """Validation bound against steps, a line for each run."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
-    axes = figure.subplots()
     later = []  # the axis shows where the runs differ, not where all of them started
-    for name, result in results.items():
-        steps = [entry["step"] for entry in result["history"]]
-        bounds = [entry["validation_bound"] for entry in result["history"]]
-        axes.plot(steps, bounds, marker=".", label=name)
-        later += bounds[len(bounds) // 3 :]
-    margin = 0.1 * (max(later) - min(later)) + 0.1
-    axes.set_ylim(min(later) - margin, max(later) + margin)
-    axes.set_xlabel("optimizer steps")
-    axes.set_ylabel("validation bound [nats], lower is better")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    save_figure(figure, path)
+    with figures.new_figure(6.0, 3.6) as figure:
+        axes = figure.subplots()
+        for name, result in results.items():
+            steps = [entry["step"] for entry in result["history"]]
+            bounds = [entry["validation_bound"] for entry in result["history"]]
+            axes.plot(steps, bounds, marker=".", label=name)
+            later += bounds[len(bounds) // 3 :]
+        margin = 0.1 * (max(later) - min(later)) + 0.1
+        axes.set_ylim(min(later) - margin, max(later) + margin)
+        axes.set(xlabel="optimizer steps", ylabel="validation bound [nats], lower is better")
+        axes.legend()
+        figures.save(figure, path)

@@ -2,20 +2,20 @@
 
 import dataclasses
 import json
-import pathlib
 import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from examples.common.console import Progress
+from examples.common.files import RunError, reading, whole_file, write_json
+from examples.common.runs import claim
 from examples.discrete_vae import data
 from examples.discrete_vae.model import DiscreteVAE
-from tfgumbel import registry
 from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
-from tfgumbel.internal.files import whole_file, write_json
 from tfgumbel.objectives import importance_weighted_bound
+from tfgumbel.registry import sample_estimators
 
 # Chosen on validation images (README.md); others start from their functions' defaults, or 0.5.
 TEMPERATURES = {
@@ -59,7 +59,7 @@ class Settings:
         """These settings with the estimator's own temperature in place of None."""
         if self.temperature is not None:
             return self
-        parameters = registry.get(self.estimator).parameters
+        parameters = sample_estimators()[self.estimator].parameters
         own = parameters["temperature"].default if "temperature" in parameters else None
         own = own if isinstance(own, float) else 0.5
         return dataclasses.replace(self, temperature=TEMPERATURES.get(self.estimator, own))
@@ -70,7 +70,7 @@ def make_sampler(settings):
 
     An estimator of binary variables takes the log-odds of two classes, so it needs arity 2.
     """
-    entry = registry.get(settings.estimator)
+    entry = sample_estimators()[settings.estimator]
     parameters = entry.parameters
     options = {name: settings.temperature for name in parameters if name.endswith("temperature")}
     if "num_samples" in parameters:
@@ -78,7 +78,7 @@ def make_sampler(settings):
     if entry.variable is ONE_HOT_CATEGORICAL:
         return lambda logits, seed: entry.function(logits, seed=seed, **options)
     if settings.arity != 2:
-        raise ValueError(
+        raise RunError(
             f"{settings.estimator} is for binary variables: arity must be 2. "
             f"Received: arity={settings.arity}."
         )
@@ -192,14 +192,18 @@ class Training:
         self.step += count
         return loss
 
-    def bounds(self, images, num_samples, *, seed=1, progress=False):
-        """Negative log p(x) bounds (lower is better) of 0/1 images, in nats, shape (count,)."""
+    def bounds(self, images, num_samples, *, seed=1, on_draws=lambda count: None):
+        """Negative log p(x) bounds (lower is better) of 0/1 images, in nats, shape (count,).
+
+        `on_draws` is called now and then with the number of draws done since.
+        """
+
+        def log_weights(x, count, seed):
+            on_draws(len(x) * count)
+            return self._log_weights(x, count, seed)
+
         return -importance_weighted_bound(
-            self._log_weights,
-            tf.cast(images, tf.float32),
-            num_samples=num_samples,
-            seed=seed,
-            progress=progress,
+            log_weights, tf.cast(images, tf.float32), num_samples=num_samples, seed=seed
         )
 
     def validate(self):
@@ -210,38 +214,32 @@ class Training:
     def save(self, path):
         """Writes weights, optimizer, step and history to one .npz, whole or not at all."""
         arrays = [np.asarray(v) for v in (*self.model.variables, *self.optimizer.variables)]
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "history": self.history,
-            "settings": _comparable(self.settings),
-        }
+        state = {"step": self.step, "seconds": self.seconds, "history": self.history}
         with whole_file(path) as temporary:
             np.savez(temporary, *arrays, state=json.dumps(state))
 
     def restore(self, path):
-        """Reads what `save` wrote; refuses a checkpoint of other settings."""
-        with np.load(path, allow_pickle=False) as archive:
+        """Reads what `save` wrote, all of it before anything is changed."""
+        variables = [*self.model.variables, *self.optimizer.variables]
+        remedy = f"delete the folder {path.parent}; the run then starts from its first step"
+        with (
+            reading(path, remedy),
+            open(path, "rb") as file,  # NumPy leaves a damaged one open
+            np.load(file, allow_pickle=False) as archive,
+        ):
             state = json.loads(str(archive["state"]))
-            settings = _comparable(self.settings)
-            differing = [key for key in settings if settings[key] != state["settings"].get(key)]
-            if differing:
-                raise ValueError(
-                    f"{path} was saved with other settings: {', '.join(differing)} differ. "
-                    "Choose another --run_dir, or pass the same flags."
-                )
-            variables = [*self.model.variables, *self.optimizer.variables]
-            for index, variable in enumerate(variables):
-                variable.assign(archive[f"arr_{index}"])
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+            arrays = [archive[f"arr_{index}"] for index in range(len(variables))]
+            step, seconds, history = state["step"], state["seconds"], state["history"]
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        self.step, self.seconds, self.history = step, seconds, history
 
 
-def _comparable(settings):
+def decisive(settings):
     """What must agree for a run to go on: all but where the data lie and how the end is judged."""
+    left_out = ("data_dir", "eval_samples", "eval_images")
     settings = dataclasses.asdict(settings)
-    for name in ("data_dir", "eval_samples", "eval_images"):
-        del settings[name]
-    return json.loads(json.dumps(settings))
+    return {name: value for name, value in settings.items() if name not in left_out}
 
 
 def run(settings, run_dir, *, splits=None, evaluate=True):
@@ -249,8 +247,8 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
 
     Args:
         settings: `Settings`.
-        run_dir: directory for checkpoint.npz (the latest), best.npz (best on validation),
-            TensorBoard events and result.json.
+        run_dir: directory for settings.json, checkpoint.npz (the latest), best.npz (best on
+            validation), TensorBoard events and result.json.
         splits: `data.Splits`, or None to load them.
         evaluate: bool, whether to end with the bound on the test images.
 
@@ -258,16 +256,15 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
         training: the `Training` with the weights that were best on validation.
         result: dict, as saved in result.json.
     """
-    run_dir = pathlib.Path(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    settings = settings.resolved()
+    run_dir = claim(run_dir, decisive(settings))
     training = Training(settings, splits)
-    settings = training.settings
     if (run_dir / "checkpoint.npz").exists():
         training.restore(run_dir / "checkpoint.npz")
     writer = tf.summary.create_file_writer(str(run_dir))
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar, writer.as_default():
-        task = bar.add_task(settings.estimator, total=settings.steps, completed=training.step)
+    name = settings.estimator
+    progress = Progress(name, settings.steps, done=training.step, unit="steps")
+    with progress, writer.as_default():
         while training.step < settings.steps:
             until = min(
                 settings.steps, (training.step // settings.eval_every + 1) * settings.eval_every
@@ -276,7 +273,7 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
             while training.step < until:
                 losses.append(training.advance(min(500, until - training.step)))
                 tf.summary.scalar("train/negative_elbo", losses[-1], training.step)
-                bar.update(task, completed=training.step)
+                progress.update(training.step)
             bound = training.validate()
             tf.summary.scalar("validation/bound", bound, training.step)
             rate = float(training.optimizer.learning_rate)
@@ -287,9 +284,9 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
             training.history.append(
                 {"step": training.step, "loss": loss, "validation_bound": bound}
             )
-            bar.update(task, description=f"{settings.estimator} {bound:.2f}")
+            progress.update(training.step, f"{name}, validation {bound:.2f}")
             if not np.isfinite(loss):
-                raise FloatingPointError(
+                raise RunError(
                     f"The loss is {loss} at step {training.step}. Lower --learning_rate, lengthen "
                     "--warmup_steps or set --clip_norm."
                 )
@@ -308,7 +305,9 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
     if evaluate:
         images = training.splits.test[: settings.eval_images]
         start = time.monotonic()
-        bounds = training.bounds(images, settings.eval_samples, progress=True)
+        total = len(images) * settings.eval_samples
+        with Progress(f"{name}, test", total, unit="draws") as progress:
+            bounds = training.bounds(images, settings.eval_samples, on_draws=progress.advance)
         result |= {
             "test_bound": float(bounds.mean()),
             "test_images": len(bounds),
@@ -316,6 +315,7 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
             "test_standard_error": float(bounds.std(ddof=1) / np.sqrt(len(bounds))),
             "test_seconds": time.monotonic() - start,
         }
-        np.save(run_dir / "test_bounds.npy", bounds)
+        with whole_file(run_dir / "test_bounds.npy") as temporary:
+            np.save(temporary, bounds)
     write_json(run_dir / "result.json", result)
     return training, result

@@ -6,9 +6,10 @@ python -m examples.gradient_variance.main --num_classes=16 --temperature=0.3
 
 import pathlib
 
-from absl import app, flags
-from rich.console import Console
+from absl import flags
 
+from examples.common import start
+from examples.common.console import Progress, console
 from examples.gradient_variance import train
 from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.registry import gradient_estimators
@@ -29,15 +30,12 @@ flags.DEFINE_integer("seed", 0, "Of logits and noise.")
 flags.DEFINE_string("run_dir", "runs/gradient_variance", "Where the pictures go.")
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Flags only, no arguments. Received: {argv[1:]}")
-    console, run_dir, seed = Console(), pathlib.Path(FLAGS.run_dir), FLAGS.seed
+def main():
+    out, run_dir, seed = console(), pathlib.Path(FLAGS.run_dir), FLAGS.seed
     logits = train.make_logits(FLAGS.num_classes, seed)
-    with console.status("") as status:
-        status.update("1/4 samples at four temperatures")
+    with Progress("samples at four temperatures", 4, unit="measurements", to=out) as progress:
         paths = [train.draw_samples(logits, run_dir / "samples.png", seed=seed)]
-        status.update("2/4 variance against the number of samples")
+        progress.update(1, "variance against the number of samples")
         path, slopes = train.draw_sample_sizes(
             logits,
             run_dir / "num_samples.png",
@@ -46,10 +44,10 @@ def main(argv):
             seed=seed,
         )
         paths.append(path)
-        status.update("3/4 bias and variance against temperature")
+        progress.update(2, "bias and variance against temperature")
         path = run_dir / "temperature.png"
         paths.append(train.draw_temperatures(logits, path, num_draws=FLAGS.num_draws, seed=seed))
-        status.update("4/4 the table")
+        progress.update(3, "the table")
         comparison = train.compare(
             logits,
             FLAGS.estimator,
@@ -57,10 +55,11 @@ def main(argv):
             num_draws=FLAGS.num_draws,
             seed=seed,
         )
-    console.print(comparison)
-    console.print("Slopes:", ", ".join(f"{name} {slope:.3f}" for name, slope in slopes.items()))
-    console.print("Pictures:", *map(str, paths), soft_wrap=True)
+        progress.update(4)
+    out.print(comparison)
+    print("Slopes:", ", ".join(f"{name} {slope:.3f}" for name, slope in slopes.items()))
+    print("Pictures:", *paths, sep="\n  ")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start.run(main)

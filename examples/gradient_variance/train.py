@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from examples.common import figures
 from tfgumbel import diagnostics
-from tfgumbel.internal.files import save_figure
 
 ESTIMATORS = (
     "reinforce",
@@ -49,7 +49,7 @@ def compare(logits, estimators, *, temperature, num_draws, seed):
 def draw_samples(logits, path, *, seed):
     """Gumbel-Softmax samples at four temperatures."""
     figure = diagnostics.plot_gumbel_softmax_samples(logits, SAMPLE_TEMPERATURES, seed=seed)
-    return save_figure(figure, path)
+    return figures.save(figure, path)
 
 
 def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
@@ -57,7 +57,9 @@ def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
     curves = diagnostics.variance_by_num_samples(
         squared_distance, logits, num_trials=num_trials, temperature=temperature, seed=seed
     )
-    return save_figure(diagnostics.plot_variance_against_num_samples(curves), path), curves.slopes()
+    return figures.save(
+        diagnostics.plot_variance_against_num_samples(curves), path
+    ), curves.slopes()
 
 
 def draw_temperatures(logits, path, *, num_draws, seed):
@@ -65,4 +67,4 @@ def draw_temperatures(logits, path, *, num_draws, seed):
     comparisons = diagnostics.compare_temperatures(
         squared_distance, logits, CURVES, num_draws=num_draws, seed=seed
     )
-    return save_figure(diagnostics.plot_bias_variance(comparisons), path)
+    return figures.save(diagnostics.plot_bias_variance(comparisons), path)

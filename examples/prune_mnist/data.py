@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from examples.common import data_sets
+
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
 
 
@@ -26,7 +28,8 @@ def load(dataset: str = "digits", data_dir: str | None = None, validation: int =
         validation: if above 0, the last so many training images stand in for the test set, for
             choosing settings without looking at it.
     """
-    validation.one_of("dataset", dataset, DATASETS)
+    if dataset not in DATASETS:
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}. Received: {dataset!r}.")
     data = _digits() if dataset == "digits" else _tfds(dataset, data_dir)
     if validation:
         images, labels = data.train_images, data.train_labels
@@ -47,12 +50,8 @@ def _digits() -> Data:
 
 
 def _tfds(dataset: str, data_dir: str | None) -> Data:
-    import tensorflow_datasets as tfds
-
     arrays: list[np.ndarray] = []
     for split in ("train", "test"):
-        images, labels = tfds.as_numpy(
-            tfds.load(dataset, split=split, data_dir=data_dir, batch_size=-1, as_supervised=True)
-        )
-        arrays += [images.astype(np.float32) / 255.0, labels]
+        examples = data_sets.load(dataset, split, data_dir)
+        arrays += [examples["image"].astype(np.float32) / 255.0, examples["label"]]
     return Data(*arrays)

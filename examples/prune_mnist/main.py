@@ -11,12 +11,11 @@ learned masks at 2% of the weights; then the report, the pictures, and the expor
 import dataclasses
 import pathlib
 
-import tensorflow as tf
-from absl import app, flags, logging
-from rich.console import Console
-from rich.table import Table
+from absl import flags
 
 import tfgumbel
+from examples.common import start
+from examples.common.console import console, table
 from examples.prune_mnist import data, models, pictures, train
 
 FLAGS = flags.FLAGS
@@ -45,7 +44,6 @@ flags.DEFINE_integer("num_samples", _DEFAULTS.num_samples, "Noise draws a step."
 flags.DEFINE_integer("validation", 0, "Test on the last so many training images instead.")
 flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, order and noise.")
 flags.DEFINE_enum("format", "litert", ["litert", "saved_model", "npz_csr"], "Of the export.")
-flags.DEFINE_integer("verbose", 0, "As in Keras's fit: 0 silent, 1 bars, 2 lines.")
 flags.DEFINE_string("run_dir", "runs/prune_mnist", "Models, pictures, results.")
 
 SUFFIXES = {"litert": "model.tflite", "saved_model": "saved_model", "npz_csr": "model.npz"}
@@ -57,53 +55,40 @@ def settings_from_flags() -> train.Settings:
     return train.Settings(**values)
 
 
-def table_of(outcomes: list[train.Outcome]) -> Table:
-    table = Table(title="test accuracy", title_justify="left")
-    for name in ("method", "accuracy %", "weights kept", "density", "seconds"):
-        table.add_column(name, justify="left" if name == "method" else "right")
-    for outcome in outcomes:
-        numbers = outcome.numbers
-        density = 100 * numbers["kept"] / numbers["size"]
-        table.add_row(
-            outcome.method,
-            f"{numbers['accuracy']:.2f}",
-            f"{numbers['kept']:,}",
-            f"{density:.2f}%",
-            f"{numbers['seconds']:.1f}",
-        )
-    return table
+def row_of(outcome: train.Outcome) -> tuple[str, ...]:
+    """A method's row of the table."""
+    numbers = outcome.numbers
+    density = 100 * numbers["kept"] / numbers["size"]
+    return (
+        outcome.method,
+        f"{numbers['accuracy']:.2f}%",
+        f"{numbers['kept']:,}",
+        f"{density:.2f}%",
+        f"{numbers['seconds']:.1f}",
+    )
 
 
-def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"Flags only; received {argv[1:]}.")
-    # Below this level every step of a conversion to LiteRT is reported.
-    logging.set_verbosity(logging.WARNING)
-    tf.get_logger().setLevel("WARNING")
-    console = Console()
+def main():
+    out = console()
     settings = settings_from_flags()
     run_dir = pathlib.Path(FLAGS.run_dir)
     loaded = data.load(settings.dataset, settings.data_dir, settings.validation)
     methods = ("dense", "magnitude", "learned") if FLAGS.method == "all" else (FLAGS.method,)
-    outcomes = []
-    for method in methods:
-        console.print(f"training: {method}, {settings.epochs} epochs ...")
-        outcomes.append(train.train(settings, method, loaded, str(run_dir), FLAGS.verbose))
-    console.print(table_of(outcomes))
+    outcomes = [train.train(settings, method, loaded, str(run_dir)) for method in methods]
+    headings = ("method", "accuracy", "weights kept", "density", "seconds")
+    out.print(table("Test accuracy", headings, map(row_of, outcomes)))
     last = outcomes[-1]
     if last.method == "dense":
         return
     report = tfgumbel.sparsity_report(last.model)
-    console.print(report)
+    out.print(report)
     report.plot(run_dir / "report.png", last.history)
     saved = [run_dir / "report.png"]
     if pictures.draw_inputs(report, loaded.train_images.shape[1:], run_dir / "inputs.png"):
         saved.append(run_dir / "inputs.png")
-    console.print(
-        tfgumbel.export_sparse(last.model, run_dir / SUFFIXES[FLAGS.format], FLAGS.format)
-    )
-    console.print("pictures: " + ", ".join(map(str, saved)))
+    out.print(tfgumbel.export_sparse(last.model, run_dir / SUFFIXES[FLAGS.format], FLAGS.format))
+    print("Pictures:", *saved, sep="\n  ")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start.run(main)

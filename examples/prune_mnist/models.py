@@ -2,7 +2,7 @@
 
 import keras
 
-from tfgumbel.internal import validation
+from examples.common.files import RunError, reading
 
 NAMES = ("lenet300", "lenet5", "resnet20")
 
@@ -19,20 +19,21 @@ def build(name: str, input_shape: tuple[int, int, int], num_classes: int = 10) -
         model: maps images, shape (batch, *input_shape), to logits, shape (batch, num_classes).
     """
     if name.endswith(".keras"):
-        model = keras.models.load_model(name)
+        with reading(name, "check the path in --model, or save the model again"):
+            model = keras.models.load_model(name)
         if tuple(model.input_shape[1:]) != tuple(input_shape):
-            raise ValueError(
-                validation.describe(
-                    f"The model in {name} takes other images.",
-                    expected=f"input shape {input_shape}",
-                    received=tuple(model.input_shape[1:]),
-                    fix="choose the data set it was trained on",
-                )
+            raise RunError(
+                f"The model in {name} takes images of shape {tuple(model.input_shape[1:])}, the "
+                f"data set has {tuple(input_shape)}. Choose the data set that it was trained on."
             )
         return model
-    validation.one_of("model", name, NAMES)
-    maker = {"lenet300": lenet300, "lenet5": lenet5, "resnet20": resnet20}[name]
-    return maker(input_shape, num_classes)
+    makers = {"lenet300": lenet300, "lenet5": lenet5, "resnet20": resnet20}
+    if name not in makers:
+        raise RunError(
+            f"--model must be one of {', '.join(NAMES)}, or the path of a .keras file. "
+            f"Received: {name!r}."
+        )
+    return makers[name](input_shape, num_classes)
 
 
 def lenet300(input_shape: tuple[int, int, int], num_classes: int = 10) -> keras.Model:

@@ -1,26 +1,26 @@
 """Trains a network dense, pruned by magnitude and with learned masks, each from the same start."""
 
 import dataclasses
-import json
 import pathlib
 import time
 from typing import Any
 
 import keras
 
+import pruning
 import tfgumbel
+from examples.common.console import FitProgress
+from examples.common.files import read_json, reading, whole_file, write_json
+from examples.common.runs import Backup, claim
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
-from pruning import ScoreHistory
-from tfgumbel.internal import validation
-from tfgumbel.internal.files import whole_file, write_json
 
 METHODS = ("dense", "magnitude", "learned", "random")
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run depends on; a finished run with equal settings is not repeated.
+    """What a run depends on.
 
     Attributes:
         dataset: one of `data.DATASETS`.
@@ -58,31 +58,28 @@ class Outcome:
     method: str
     model: keras.Model
     numbers: dict[str, Any]
-    history: ScoreHistory | None
+    history: pruning.ScoreHistory | None
 
 
-def train(
-    settings: Settings, method: str, data: data_sets.Data, run_dir: str, verbose: int = 0
-) -> Outcome:
+def train(settings: Settings, method: str, data: data_sets.Data, run_dir: str) -> Outcome:
     """Trains by one method; goes on from the last epoch of an interrupted run.
+
+    A finished run is not repeated.
 
     Args:
         settings: a `Settings`.
         method: one of `METHODS`.
         data: what `data.load` returned.
         run_dir: the run's files go to a folder of the method's name in it.
-        verbose: as in `keras.Model.fit`.
 
     Returns:
         outcome: an `Outcome`; `numbers` holds accuracy (%), kept, size, seconds and settings.
     """
-    validation.one_of("method", method, METHODS)
-    folder = pathlib.Path(run_dir) / method
-    finished = _read(folder, settings)
-    if finished is not None:
-        model = keras.models.load_model(folder / "model.keras", compile=False)
-        return Outcome(method, model, finished, None)
-    folder.mkdir(parents=True, exist_ok=True)
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}. Received: {method!r}.")
+    folder = claim(pathlib.Path(run_dir) / method, decisive(settings))
+    if (folder / "result.json").exists():
+        return _finished(method, folder)
     keras.utils.set_random_seed(settings.seed)
     model = models.build(settings.model, data.train_images.shape[1:])
     trained = model if method == "dense" else prepare(model, settings, method)
@@ -94,16 +91,17 @@ def train(
         # A divisor: a shorter last execution of each epoch would be traced again.
         steps_per_execution=max(n for n in range(1, 21) if steps % n == 0),
     )
-    history = None if method == "dense" else ScoreHistory()
-    callbacks: list[Any] = [keras.callbacks.BackupAndRestore(str(folder / "backup"))]
+    backup = Backup(folder / "backup")
+    history = None if method == "dense" else pruning.ScoreHistory()
     start = time.perf_counter()
     trained.fit(
         data.train_images,
         data.train_labels,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        callbacks=callbacks + ([history] if history else []),
-        verbose=verbose,
+        initial_epoch=backup.epoch,
+        callbacks=[backup, FitProgress(method, backup.epoch), *([history] if history else [])],
+        verbose=0,
     )
     seconds = time.perf_counter() - start
     sparse = model if method == "dense" else trained.finalize()
@@ -117,7 +115,11 @@ def train(
         "seconds": seconds,
         "settings": dataclasses.asdict(settings),
     }
-    _write(folder, sparse, numbers)
+    # A run counts as finished when its numbers are there: the model before them.
+    with whole_file(folder / "model.keras") as temporary:
+        sparse.save(temporary)
+    write_json(folder / "result.json", numbers)
+    backup.remove()
     return Outcome(method, sparse, numbers, history)
 
 
@@ -145,18 +147,16 @@ def _optimizer(settings: Settings, method: str, num_images: int) -> Any:
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01))
 
 
-def _read(folder: pathlib.Path, settings: Settings) -> dict[str, Any] | None:
-    """The numbers of a finished run with these settings, or None."""
-    path = folder / "result.json"
-    if not path.exists() or not (folder / "model.keras").exists():
-        return None
-    numbers = json.loads(path.read_text(encoding="utf-8"))
-    return numbers if numbers["settings"] == dataclasses.asdict(settings) else None
+def decisive(settings: Settings) -> dict[str, Any]:
+    """What must agree for a run to go on: all but where the data lie."""
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k != "data_dir"}
 
 
-def _write(folder: pathlib.Path, model: keras.Model, numbers: dict[str, Any]) -> None:
-    """Writes the model, then its numbers: a run counts as finished when both are there."""
-    (folder / "result.json").unlink(missing_ok=True)
-    with whole_file(folder / "model.keras") as partial:
-        model.save(partial)
-    write_json(folder / "result.json", numbers)
+def _finished(method: str, folder: pathlib.Path) -> Outcome:
+    """The model and the numbers of a finished run."""
+    remedy = f"delete the folder {folder}; the run then starts again"
+    numbers = read_json(folder / "result.json", remedy)
+    path = folder / "model.keras"
+    with reading(path, remedy):
+        model = keras.models.load_model(path, compile=False)
+    return Outcome(method, model, numbers, None)

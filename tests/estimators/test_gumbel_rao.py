@@ -1,5 +1,7 @@
 """Gumbel-Rao against straight-through Gumbel-Softmax: the same mean, less variance; its limits."""
 
+import json
+import pathlib
 import subprocess
 import sys
 
@@ -15,6 +17,7 @@ from tests.estimators.cases import Case, run
 LOGITS = np.array([0.6, -0.5, 0.2, -1.4])
 TARGET = np.array([0.1, 0.7, -0.4, 0.9])
 ROWS = 60_000
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
 def gradients(name: str, temperature: float, seed: int, rows: int = ROWS, **options) -> np.ndarray:  # type: ignore[no-untyped-def]
@@ -22,7 +25,7 @@ def gradients(name: str, temperature: float, seed: int, rows: int = ROWS, **opti
     logits = tf.constant(np.tile(LOGITS, (rows, 1)), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        estimator = tfgumbel.estimators.get(name)
+        estimator = tfgumbel.registry.get(name)
         sample = estimator(logits, temperature=temperature, seed=seed, **options)
         loss = tf.reduce_sum(tf.square(sample - tf.constant(TARGET, tf.float32)))
     return tape.gradient(loss, logits).numpy().astype(np.float64)
@@ -82,7 +85,7 @@ def test_stratified_noise_has_less_variance_at_equal_samples() -> None:
     for num_classes in (2, 4, 16):
         logits = tf.constant(np.tile(rng.normal(size=(20, 1, num_classes)), (1, 50, 1)))
         upstream = tf.constant(np.tile(rng.normal(size=(20, 1, num_classes)), (1, 50, 1)))
-        exact = Case(tfgumbel.estimators.get("gumbel_rao"))
+        exact = Case(tfgumbel.registry.get("gumbel_rao"))
         arguments = logits, upstream, tf.constant(0.5, tf.float64), tf.constant([3, 3])
         target = run(exact, *arguments)[1]
         errors = []
@@ -99,7 +102,7 @@ def test_cold_limits_agree() -> None:
     seed = tf.constant([4, 4])
 
     def gradient(name, temperature):  # type: ignore[no-untyped-def]
-        case = Case(tfgumbel.estimators.get(name))
+        case = Case(tfgumbel.registry.get(name))
         heat = tf.constant(temperature, tf.float64)
         sample, grad_logits, _ = run(case, logits, upstream, heat, seed)
         return sample.numpy(), grad_logits.numpy()
@@ -122,34 +125,16 @@ def test_cold_limits_agree() -> None:
         assert np.max(np.abs(cold - zero)[same] / scale) < tolerance, temperature
 
 
-PEAK_MEMORY = """
-import resource, sys
-import tensorflow as tf
-import tfgumbel
-
-def step(logits, num_samples):
-    with tf.GradientTape() as tape:
-        tape.watch(logits)
-        sample = tfgumbel.gumbel_rao(logits, temperature=0.5, seed=1, num_samples=num_samples)
-        loss = tf.reduce_sum(sample * sample * logits)
-    return tape.gradient(loss, logits)
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-step(tf.zeros([2, 16]), 10)  # what TensorFlow allocates once
-before = peak()
-tf.function(step)(tf.random.normal([200, 60, 16]), int(sys.argv[1]))
-print(peak() - before)
-"""
-
-
 @pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_samples() -> None:
     extra = []
-    for num_samples in ("10", "1000"):
-        command = [sys.executable, "-c", PEAK_MEMORY, num_samples]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    for num_samples in (10, 1000):
+        request = json.dumps({"num_samples": num_samples, "shape": [200, 60, 16]})
+        command = [sys.executable, "-m", "benchmarks.estimators.memory", request]
+        done = subprocess.run(  # noqa: S603
+            command, cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
         extra.append(float(done.stdout.split()[-1]))
-    assert extra[0] > 2  # MiB: the logits alone are .7
-    assert extra[1] < 1.3 * extra[0], extra
+    # MiB: the logits alone are .7, and the noise of 1,000 samples at once would be 732.
+    assert extra[0] > 2
+    assert extra[1] < 2 * extra[0], extra

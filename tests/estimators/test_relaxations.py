@@ -15,7 +15,7 @@ LOGITS = np.array([0.8, -0.6, 0.1])
 
 def draw(name: str, logits: np.ndarray, temperature: float, seed: int = 0) -> np.ndarray:
     batch = tf.constant(np.broadcast_to(logits, (ROWS, *np.shape(logits))), tf.float64)
-    estimator = tfgumbel.estimators.get(name)
+    estimator = tfgumbel.registry.get(name)
     return estimator(batch, temperature=temperature, seed=seed).numpy()
 
 

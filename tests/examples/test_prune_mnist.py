@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from examples.common.files import RunError
 from examples.prune_mnist import data, models, train
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -49,8 +50,13 @@ def test_a_saved_model_must_fit_the_images(tmp_path):
     path = str(tmp_path / "model.keras")
     models.build("lenet300", (8, 8, 1)).save(path)
     assert models.build(path, (8, 8, 1)).output_shape == (None, 10)
-    with pytest.raises(ValueError, match="other images"):
+    with pytest.raises(RunError, match=r"takes images of shape \(8, 8, 1\)"):
         models.build(path, (28, 28, 1))
+    with pytest.raises(RunError, match="one of lenet300"):
+        models.build("lenet", (8, 8, 1))
+    (tmp_path / "model.keras").write_bytes(b"PK")
+    with pytest.raises(RunError, match=r"model\.keras cannot be read"):
+        models.build(path, (8, 8, 1))
 
 
 def test_digits_are_split_without_overlap():
@@ -84,10 +90,52 @@ def test_a_finished_run_keeps_the_budget_and_is_not_repeated(tmp_path):
     assert again.numbers == first.numbers
     for one, other in zip(kernels(first.model), kernels(again.model), strict=True):
         np.testing.assert_array_equal(one, other)
-    other = train.train(
-        dataclasses.replace(settings, k=600), "learned", small_data(), str(tmp_path)
+    assert not list((tmp_path / "learned" / "backup").iterdir())
+    # Elsewhere than on this machine's disk the data are the same.
+    moved = dataclasses.replace(settings, data_dir="/elsewhere")
+    assert train.train(moved, "learned", small_data(), str(tmp_path)).numbers == first.numbers
+    with pytest.raises(RunError, match="k: 500 there, 600 now"):
+        other = dataclasses.replace(settings, k=600)
+        train.train(other, "learned", small_data(), str(tmp_path))
+
+
+class Killed(BaseException):
+    """Stands for the end of a process."""
+
+
+@pytest.mark.parametrize("method", ["dense", "learned"])
+def test_an_interrupted_run_goes_on_and_no_other_takes_its_backup(tmp_path, monkeypatch, method):
+    settings = train.Settings(k=0.05, epochs=5, batch_size=64)
+
+    def stop(self, epoch, logs=None):
+        if epoch == 3:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(train.FitProgress, "on_epoch_begin", stop)
+        train.train(settings, method, small_data(), str(tmp_path))
+    for change in ({"epochs": 2}, {"seed": 1}, {"k": 0.02}):
+        with pytest.raises(RunError, match=f"{next(iter(change))}: .* there, .* now"):
+            other = dataclasses.replace(settings, **change)
+            train.train(other, method, small_data(), str(tmp_path))
+    epochs = []
+    monkeypatch.setattr(
+        train.FitProgress, "on_epoch_begin", lambda self, epoch, logs=None: epochs.append(epoch)
     )
-    assert other.numbers["kept"] == 600
+    outcome = train.train(settings, method, small_data(), str(tmp_path))
+    assert epochs == [3, 4]
+    if method == "learned":
+        assert outcome.numbers["kept"] == int(0.05 * 50_200)
+
+
+@pytest.mark.parametrize("name", ["result.json", "model.keras", "settings.json"])
+def test_a_damaged_file_of_a_run_is_named(tmp_path, name):
+    settings = train.Settings(epochs=1, batch_size=64)
+    train.train(settings, "dense", small_data(), str(tmp_path))
+    path = tmp_path / "dense" / name
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(RunError, match=f"{name} cannot be read.*\n.*delete the folder"):
+        train.train(settings, "dense", small_data(), str(tmp_path))
 
 
 def test_command_prints_the_tables_and_leaves_the_files(tmp_path):

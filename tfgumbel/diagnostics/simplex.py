@@ -8,29 +8,50 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import style
-from tfgumbel.diagnostics.moments import resolve, sample_gradients
+from tfgumbel.diagnostics.moments import resolve
 from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.expectations import expectation
+from tfgumbel.expectations.program import Draw
 from tfgumbel.internal import random
 
 NUM_CLASSES = 3
-BATCH_ELEMENTS = 2**20
+BATCH_SIZE = 2048
+CENTRE = 1.0 / NUM_CLASSES
+
+Sums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
-def quadratic_program(sample: tf.Tensor) -> tf.Tensor:
-    """(D - c)^T Q (D - c), with Q_ij = exp(-2 |i - j|) and c = 1/3 in every entry.
+def quadratic_program(sample: tf.Tensor, probs: tf.Tensor) -> tf.Tensor:
+    """(D - c)^T A(p) (D - c), whose expectation is the quadratic program (p - c)^T Q (p - c).
+
+    With Q_ij = exp(-2 |i - j|), c = 1/3 in every entry, and
+
+        A_ij(p) = (p_i - c)(p_j - c) / E[(D_i - c)(D_j - c)] Q_ij
+        E[(D_i - c)^2] = p_i - 2 p_i c + c^2,    E[(D_i - c)(D_j - c)] = c^2 - p_i c - c p_j
+
+    The cost depends on the probabilities directly too, so its gradient has two parts: through the
+    sample, which an estimator defines, and through A. The least expected cost, 0, is in the centre
+    p = c. A_ij is singular where p_i + p_j = 1/3, a line that cuts off the corner of the third
+    class; the expected cost is not.
 
     Args:
-        sample: Shape (..., num_classes).
+        sample: Shape (..., 3).
+        probs: Probabilities of the classes, shape (..., 3), none of them such that p_i + p_j = 1/3.
 
     Returns:
         values: Shape (...).
 
-    References: Paulus, Maddison & Krause, ICLR 2021, section 5.1.
+    References: Paulus, Maddison & Krause, ICLR 2021, section 5.2.
     """
-    classes = np.arange(sample.shape[-1])
+    classes = np.arange(NUM_CLASSES)
     q = tf.constant(np.exp(-2.0 * np.abs(classes[:, None] - classes)), sample.dtype)
-    away = sample - tf.constant(1.0 / NUM_CLASSES, sample.dtype)
-    return tf.reduce_sum(away * tf.linalg.matvec(q, away), axis=-1)
+    same = tf.eye(NUM_CLASSES, dtype=sample.dtype)
+    away = probs - CENTRE
+    both_drawn = probs[..., tf.newaxis] * same
+    moments = both_drawn - CENTRE * (probs[..., tf.newaxis] + probs[..., tf.newaxis, :] - CENTRE)
+    a = away[..., tf.newaxis] * away[..., tf.newaxis, :] / moments * q
+    deviation = sample - CENTRE
+    return tf.reduce_sum(deviation * tf.linalg.matvec(a, deviation), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,28 +72,36 @@ class SimplexVariances:
 
     @property
     def log_ratio(self) -> np.ndarray:
-        """log10 tr Var of the first minus log10 tr Var of the second, (temperatures, points)."""
-        return np.log10(self.variances[:, 0]) - np.log10(self.variances[:, 1])
+        """log10 tr Var of the first minus log10 tr Var of the second, (temperatures, points).
+
+        0 where one of them vanishes, as both do where the cost is constant.
+        """
+        first, second = self.variances[:, 0], self.variances[:, 1]
+        known = (first > 0.0) & (second > 0.0)
+        return np.log10(np.divide(first, second, out=np.ones_like(first), where=known))
 
 
 def simplex_variances(
-    f: Callable[[tf.Tensor], tf.Tensor] = quadratic_program,
+    f: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = quadratic_program,
     temperatures: Sequence[float] = (0.1, 0.5, 1.0),
     *,
     estimators: tuple[str, str] = ("straight_through_gumbel_softmax", "gumbel_rao"),
-    resolution: int = 18,
-    num_draws: int = 32768,
+    resolution: int = 48,
+    num_draws: int = 8192,
     seed: Any = 0,
 ) -> SimplexVariances:
     """Measures the variance of two estimators of a three-class variable, over all probabilities.
 
-    The draws of each grid point are grouped by the outcome D and weighted by D's probability.
+    The gradient is that of f for the logits: through the sample, by the estimator, and through the
+    probabilities. The draws of each grid point are grouped by the outcome D and weighted by D's
+    probability. All points share their noise, so that errors vary smoothly from one to the next.
 
     Args:
-        f: Maps samples (num, 3) to values (num,).
+        f: Maps samples and probabilities, both of shape (num, 3), to values (num,).
         temperatures: One picture each.
         estimators: Names of two estimators with a temperature.
-        resolution: Grid points along an edge.
+        resolution: Grid points along an edge. A multiple of 3 keeps the grid off the lines where
+            `quadratic_program` is singular.
         num_draws: Draws at each grid point; the rarest outcome there should be seen.
         seed: Int, pair of ints, or integer tensor of shape [2].
 
@@ -84,22 +113,26 @@ def simplex_variances(
     counts = np.stack([first, second, resolution - 1 - first - second], -1)[inside]
     probs = (counts + 1 / 3) / resolution
     logits = tf.constant(np.log(probs), tf.float32)
-    batch_size = min(num_draws, max(1, BATCH_ELEMENTS // probs.size))
+    batch_size = min(num_draws, BATCH_SIZE)
     num_batches = -(-num_draws // batch_size)
     variances = np.empty((len(temperatures), 2, len(probs)))
     for row, name in enumerate(estimators):
-        sums = _summing_function(f, logits, resolve(name, ONE_HOT_CATEGORICAL)[0], batch_size)
+        sums = _summing_function(f, resolve(name, ONE_HOT_CATEGORICAL)[0], batch_size)
         for column, temperature in enumerate(temperatures):
-            count = total = square = np.zeros(())
+            left = np.arange(len(probs))  # the points that need more draws
+            size = (len(probs), NUM_CLASSES)
+            totals = np.zeros(size), np.zeros((*size, NUM_CLASSES)), np.zeros(size)
             for batch in range(num_batches):
-                parts = sums(random.fold_in(seed, batch), tf.constant(temperature))
-                count, total, square = (
-                    old + part.numpy()
-                    for old, part in zip((count, total, square), parts, strict=True)
-                )
-                within, between = _stratified_variance(count, total, square, probs)
-                if count.min() > 0 and np.all(within <= 1e-9 * between):
-                    break  # no noise beside D's, and every D seen: more draws add nothing
+                batch_seed = random.fold_in(seed, batch)
+                parts = sums(tf.gather(logits, left), batch_seed, tf.constant(temperature))
+                for total, part in zip(totals, parts, strict=True):
+                    total[left] += part.numpy()
+                within, between = _stratified_variance(*totals, probs)
+                # No noise beside D's, and every D seen: more draws add nothing.
+                done = (totals[0].min(1) > 0) & (within <= 1e-9 * between)
+                left = np.flatnonzero(~done)
+                if not left.size:
+                    break
             variances[column, row] = within + between
     return SimplexVariances(probs, tuple(temperatures), estimators, variances)
 
@@ -117,16 +150,24 @@ def plot_simplex_contours(variances: SimplexVariances) -> Any:
 
     References: Paulus, Maddison & Krause, ICLR 2021, section 5.1.
     """
+    import matplotlib.ticker
+    import matplotlib.tri
+
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
     first, second = variances.labels
-    with style.new_figure(height=3.5, width=8.4) as figure:
+    surface = matplotlib.tri.Triangulation(*(variances.probs @ corners).T)
+    # One scale for all panels. The few highest points, on thin lines, would leave it one colour;
+    # the lowest are clipped, as a level at about 0 would follow the noise around it.
+    low, high = np.quantile(variances.log_ratio, (0.0, 0.99)).round(2)
+    levels = matplotlib.ticker.MaxNLocator(20).tick_values(low, high)
+    shown = np.maximum(variances.log_ratio, levels[0])
+    with style.new_figure(height=3.7, width=8.4) as figure:
         all_axes = figure.subplots(1, len(variances.temperatures), squeeze=False)[0]
-        for axes, temperature, value in zip(
-            all_axes, variances.temperatures, variances.log_ratio, strict=True
-        ):
-            surface, fine = _refine(variances.probs @ corners, value)
-            image = axes.tricontourf(surface, fine, levels=12, cmap=style.SEQUENTIAL)
-            axes.tricontour(surface, fine, levels=image.levels, colors="white", linewidths=0.4)
+        for axes, temperature, value in zip(all_axes, variances.temperatures, shown, strict=True):
+            image = axes.tricontourf(
+                surface, value, levels=levels, cmap=style.SEQUENTIAL, extend="max"
+            )
+            axes.tricontour(surface, value, levels=levels[2::2], colors="white", linewidths=0.4)
             axes.plot(*corners[[0, 1, 2, 0]].T, color="#404040", linewidth=0.9)
             for index, (x, y) in enumerate(corners):
                 axes.annotate(
@@ -141,49 +182,54 @@ def plot_simplex_contours(variances: SimplexVariances) -> Any:
             axes.set_title(f"temperature {temperature:g}", pad=16)
             axes.set_aspect("equal")
             axes.set_axis_off()
-            bar = figure.colorbar(image, ax=axes, orientation="horizontal", aspect=24, pad=0.1)
-            bar.set_ticks(image.levels[::3])
-            bar.outline.set_visible(False)
+        bar = figure.colorbar(image, ax=all_axes, orientation="horizontal", aspect=50, pad=0.1)
+        bar.outline.set_visible(False)
         figure.suptitle(f"log10 tr Var({first}) - log10 tr Var({second})")
     return figure
 
 
-def _refine(points: np.ndarray, values: np.ndarray) -> tuple[Any, np.ndarray]:
-    """A finer triangulation of the grid, and the values interpolated on it cubically."""
-    import matplotlib.tri
-
-    coarse = matplotlib.tri.Triangulation(*points.T)
-    return matplotlib.tri.UniformTriRefiner(coarse).refine_field(values, subdiv=3)
-
-
 def _summing_function(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    logits: tf.Tensor,
-    arguments: dict[str, Any],
-    num_draws: int,
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Compiles (seed, temperature) -> sums over draws by point and outcome, in float64."""
-    shape = [num_draws, *logits.shape]
+    f: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], arguments: dict[str, Any], num_draws: int
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Sums]:
+    """Compiles (logits, seed, temperature) -> sums over draws by point and outcome, in float64.
 
-    @tf.function(autograph=False)
-    def sums(seed: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        gradients, sample = sample_gradients(
-            f,
-            ONE_HOT_CATEGORICAL,
-            tf.tile(logits, [num_draws, 1]),
-            {**arguments, "temperature": temperature},
-            seed,
-        )
-        gradients = tf.cast(tf.reshape(gradients, shape), tf.float64)
-        winner = tf.argmax(tf.reshape(sample, shape), -1)
-        drawn = tf.cast(tf.one_hot(winner, NUM_CLASSES), tf.float64)
+    The sums are those of 1 (points, 3), the gradient (points, 3, 3), its square (points, 3).
+    """
+
+    def at_point(logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Sums:
+        repeated = tf.broadcast_to(logits, [num_draws, NUM_CLASSES])
+        samples = []
+
+        def program(draw: Draw, logits: tf.Tensor) -> tf.Tensor:
+            samples.append(draw(logits))
+            return f(samples[0], tf.nn.softmax(logits))
+
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(repeated)
+            value = expectation(program, repeated, seed=seed, temperature=temperature, **arguments)
+        gradients = tf.cast(tape.gradient(value, repeated), tf.float64)
+        drawn = tf.cast(tf.one_hot(tf.argmax(samples[0], -1), NUM_CLASSES), tf.float64)
         return (
             tf.reduce_sum(drawn, 0),
-            tf.einsum("dpo,dpc->poc", drawn, gradients),
-            tf.einsum("dpo,dpc->po", drawn, gradients**2),
+            tf.matmul(drawn, gradients, transpose_a=True),
+            tf.linalg.matvec(drawn, tf.reduce_sum(gradients**2, -1), transpose_a=True),
         )
 
-    return sums
+    signature = (
+        tf.TensorSpec([None, NUM_CLASSES], tf.float32),
+        tf.TensorSpec([2], tf.int32),
+        tf.TensorSpec([], tf.float32),
+    )
+
+    @tf.function(autograph=False, input_signature=signature)
+    def at_points(logits: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Sums:
+        return tf.map_fn(
+            lambda point: at_point(point, seed, temperature),
+            logits,
+            fn_output_signature=(tf.float64, tf.float64, tf.float64),
+        )
+
+    return at_points
 
 
 def _stratified_variance(

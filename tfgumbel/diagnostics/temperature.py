@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgumbel.diagnostics import style
 from tfgumbel.diagnostics.comparison import Measurement, name_specifications
 from tfgumbel.diagnostics.moments import resolve
-from tfgumbel.diagnostics.table import Comparison
+from tfgumbel.diagnostics.table import Comparison, Row
 from tfgumbel.distributions import abilities
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.0)
@@ -56,10 +56,13 @@ def compare_temperatures(
 
 
 def plot_bias_variance(comparisons: Mapping[float | None, Comparison]) -> Any:
-    """Plots squared bias, variance and mean squared error against temperature.
+    """Plots squared bias, variance and mean squared error against temperature, with error bars.
 
-    A hollow marker is a bias within two of its standard errors: it may be none, and a level line
-    for an estimator without a temperature is then left out.
+    The squared bias is |m|^2 - s^2: the mean error m of the draws has the length s by chance alone,
+    in root mean square. Where |m| < 2 s there may be no bias: a hollow marker shows how large it
+    can be (two standard errors above the estimate), and the level line of an estimator without a
+    temperature is left out. Bars and bands are standard errors, of the squared bias
+    sqrt(2 s^4 + 4 b^2 s^2) at most, b^2 its estimate, whatever the correlation of the entries.
 
     Args:
         comparisons: From `compare_temperatures`.
@@ -68,36 +71,34 @@ def plot_bias_variance(comparisons: Mapping[float | None, Comparison]) -> Any:
         figure: A matplotlib Figure.
     """
     temperatures = [temperature for temperature in comparisons if temperature is not None]
-    panels = {"bias": "squared bias", "variance": "variance", "mse": "mean squared error"}
     labels = list(dict.fromkeys(label for table in comparisons.values() for label in table.rows))
     with style.new_figure(height=3.3, width=8.4) as figure:
         all_axes = figure.subplots(1, 3)
-        for axes, (column, title) in zip(all_axes, panels.items(), strict=True):
-            power = 2 if column == "bias" else 1
+        for axes, (title, measure) in zip(all_axes, _PANELS.items(), strict=True):
             for index, label in enumerate(labels):
                 look = style.line_style(index)
                 if None in comparisons and label in comparisons[None].rows:
-                    row = comparisons[None].rows[label]
-                    level = getattr(row, column) ** power
-                    resolved = column != "bias" or row.bias > 2.0 * row.bias_standard_error
+                    level, error, resolved = measure(comparisons[None].rows[label])
                     if resolved:
                         dash = (0, (1.0 + 3.0 * (index % 3), 1.5))
                         axes.axhline(level, ls=dash, color=look["color"], label=label)
+                        axes.axhspan(level - error, level + error, color=look["color"], alpha=0.15)
                     continue
                 rows = [comparisons[temperature].rows[label] for temperature in temperatures]
-                values = np.array([getattr(row, column) for row in rows]) ** power
-                axes.plot(temperatures, values, label=label, **look)
-                if column == "bias":
-                    unresolved = [row.bias < 2.0 * row.bias_standard_error for row in rows]
-                    axes.plot(
-                        np.array(temperatures)[unresolved],
-                        values[unresolved],
-                        look["marker"],
-                        color=look["color"],
-                        markerfacecolor="white",
-                        zorder=3,
-                    )
-            axes.set(xscale="log", yscale="log", xlabel="temperature")
+                values, errors, known = map(np.array, zip(*map(measure, rows), strict=True))
+                values, limits = np.where(known, values, np.nan), values + 2.0 * errors
+                axes.errorbar(temperatures, values, errors, label=label, capsize=2.0, **look)
+                axes.plot(
+                    np.array(temperatures)[~known],
+                    limits[~known],
+                    look["marker"],
+                    color=look["color"],
+                    markerfacecolor="white",
+                    zorder=3,
+                )
+            axes.set_xscale("log")
+            axes.set_yscale("log", nonpositive="clip")
+            axes.set(xlabel="temperature")
             axes.set_xticks(_round_ticks(temperatures), minor=False)
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter("")
@@ -105,6 +106,31 @@ def plot_bias_variance(comparisons: Mapping[float | None, Comparison]) -> Any:
         handles, names = all_axes[1].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=4)
     return figure
+
+
+def _squared_bias(row: Row) -> tuple[float, float, bool]:
+    """Estimate (at least 0), largest standard error, and whether there is surely a bias."""
+    share = row.bias_standard_error**2
+    squared = max(row.bias**2 - share, 0.0)
+    error = np.sqrt(2.0 * share**2 + 4.0 * squared * share)
+    return squared, float(error), bool(row.bias > 2.0 * row.bias_standard_error)
+
+
+def _variance(row: Row) -> tuple[float, float, bool]:
+    """Estimate and largest standard error: it is the mean squared error less the squared bias."""
+    return row.variance, row.mse_standard_error + _squared_bias(row)[1], True
+
+
+def _mean_squared_error(row: Row) -> tuple[float, float, bool]:
+    """Estimate and standard error."""
+    return row.mse, row.mse_standard_error, True
+
+
+_PANELS = {
+    "squared bias": _squared_bias,
+    "variance": _variance,
+    "mean squared error": _mean_squared_error,
+}
 
 
 def _round_ticks(temperatures: Sequence[float]) -> list[float]:
