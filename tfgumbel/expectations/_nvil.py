@@ -43,6 +43,11 @@ class NVILBaseline(keras.layers.Layer):
         return self._mean.decay
 
     def build(self, features_shape: Any, *_: Any) -> None:
+        """Makes the network's weights; a model that is loaded from a file does so in its `build`.
+
+        Args:
+            features_shape: (None, number of floating inputs that one example has).
+        """
         self._network.build(features_shape)
         self.built = True
 

@@ -35,6 +35,15 @@ class RelaxControl(RebarParameters):
             ]
         )
 
+    def build(self, scores_shape: Any) -> None:
+        """Makes the network's weights; a model that is loaded from a file does so in its `build`.
+
+        Args:
+            scores_shape: (None, number of logits that one example has in all draws).
+        """
+        self._network.build(scores_shape)
+        self.built = True
+
     def network(self, scores: list[tf.Tensor]) -> tf.Tensor:
         """The network at the scores of all sites, shape (rows,)."""
         flat = [tf.reshape(score, [tf.shape(score)[0], -1]) for score in scores]
