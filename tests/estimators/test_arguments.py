@@ -43,7 +43,7 @@ def test_wrong_arguments(case: Case) -> None:
     with pytest.raises(ValueError, match="largest logit|NaN"):
         call(logits=[[float("nan"), float("nan")]])
     if case.entry.takes_temperature:
-        for temperature in (-1.0, float("nan"), float("inf"), None, "hot", [1.0, 2.0], True):
+        for temperature in (-1.0, float("nan"), float("inf"), None, "hot", [1.0, 2.0, 3.0], True):
             with pytest.raises(ValueError, match="`temperature` is invalid"):
                 call(temperature=temperature)
     if case.entry.variable is ONE_HOT_CATEGORICAL:

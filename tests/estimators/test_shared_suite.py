@@ -160,3 +160,44 @@ def test_temperature_as_number_tensor_and_variable_agree(case: Case) -> None:
         loss = tf.reduce_sum(case(logits, variable, 5) * upstream)
     reached = tape.gradient(loss, variable)
     assert (reached is not None) == case.entry.temperature_gradient
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 1), (3, 4)])
+@each_case
+def test_temperatures_of_a_shape_are_those_of_each_variable(case: Case, shape) -> None:  # type: ignore[no-untyped-def]
+    if not case.entry.takes_temperature:
+        pytest.skip("it has no temperature")
+    categorical = case.entry.variable is ONE_HOT_CATEGORICAL
+    logits, upstream = (
+        tf.constant(np.random.default_rng(k).normal(size=(3, 4, 5) if categorical else (3, 4)))
+        for k in range(2)
+    )
+    temperature = tf.constant(np.random.default_rng(2).uniform(0.3, 2.0, shape))
+    seed = tf.constant([1, 2])
+    if "gumbel_rao" in case.entry.name and "zero" not in case.entry.name:
+        with pytest.raises(ValueError, match="a scalar"):
+            case(logits, temperature, seed)
+        return
+    sample, gradient, for_temperature = run(case, logits, upstream, temperature, seed)
+    assert for_temperature.shape == temperature.shape
+    every = tf.broadcast_to(temperature, [3, 4]).numpy()
+    sums = np.zeros([3, 4])
+    for index in np.ndindex(3, 4):
+        one = tf.constant(every[index])
+        mask = np.zeros([3, 4] + [1] * (logits.shape.rank - 2))
+        mask[index] = 1.0
+        expected = run(case, logits, upstream * mask, one, seed)
+        np.testing.assert_allclose(sample[index], expected[0][index], rtol=1e-9)
+        np.testing.assert_allclose(gradient[index], expected[1][index], rtol=1e-9, atol=1e-12)
+        sums[index] = expected[2]
+    axes = tuple(np.flatnonzero(np.array((1,) * (2 - len(shape)) + shape) == 1))
+    summed = sums.sum(axes, keepdims=True).reshape(shape)
+    np.testing.assert_allclose(for_temperature, summed, rtol=1e-9, atol=1e-12)
+
+
+@each_case
+def test_temperatures_that_do_not_broadcast_are_refused(case: Case) -> None:
+    if case.entry.takes_temperature:
+        for shape in ((3,), (2, 4, 1), (5, 2, 4)):
+            with pytest.raises(ValueError, match="`temperature` is invalid"):
+                case(tf.zeros([2, 4]), tf.fill(shape, 0.5), 0)

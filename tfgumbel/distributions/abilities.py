@@ -165,7 +165,8 @@ class OneHotCategorical(Variable):
         self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         scores = self.perturb(logits, seed)
-        logarithm = tf.nn.log_softmax(scores * (1.0 / tf.cast(temperature, scores.dtype)))
+        heat = softmax.per_class(tf.cast(temperature, scores.dtype))
+        logarithm = tf.nn.log_softmax(scores * (1.0 / heat))
         return tf.cast(tf.exp(logarithm), logits.dtype), logarithm
 
     def relaxed_log_prob(
@@ -174,9 +175,8 @@ class OneHotCategorical(Variable):
         # ExpConcrete, Maddison et al. 2017, eq. 24, over the classes that are not masked.
         present = unsquashed > float("-inf")
         temperature = tf.cast(temperature, unsquashed.dtype)
-        scores = tf.cast(logits, unsquashed.dtype) - temperature * tf.where(
-            present, unsquashed, tf.zeros_like(unsquashed)
-        )
+        finite = tf.where(present, unsquashed, tf.zeros_like(unsquashed))
+        scores = tf.cast(logits, unsquashed.dtype) - softmax.per_class(temperature) * finite
         count = tf.reduce_sum(tf.cast(present, unsquashed.dtype), axis=-1)
         total = tf.reduce_logsumexp(tf.where(present, scores, float("-inf")), axis=-1)
         return (

@@ -47,7 +47,7 @@ def bernoulli_gumbel_rao(logits: Any, *, temperature: Any, seed: Any) -> tf.Tens
     >>> sample[1].numpy().item()
     1.0
     """
-    return _hard(*sigmoid.arguments(logits, temperature, seed, allow_zero=True))
+    return _hard(*sigmoid.arguments(logits, temperature, seed, allow_zero=True, scalar=True))
 
 
 @tf.custom_gradient

@@ -32,7 +32,8 @@ def bernoulli_reinmax(logits: Any, *, temperature: Any = 1.0, seed: Any) -> tf.T
 
     Args:
         logits: Log odds of 1, floating, any shape; -inf and +inf are certain outcomes.
-        temperature: Positive scalar: number, tensor or variable; of the backward pass alone.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the logits; of the backward pass alone.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
 
     Returns:

@@ -30,7 +30,8 @@ def bernoulli_straight_through_gumbel_softmax(
 
     Args:
         logits: Log odds of 1, floating, any shape; -inf and +inf are certain outcomes.
-        temperature: Positive scalar: number, tensor or variable; of the backward pass alone.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the logits; of the backward pass alone.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
 
     Returns:

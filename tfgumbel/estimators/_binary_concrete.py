@@ -28,7 +28,8 @@ def binary_concrete(logits: Any, *, temperature: Any, seed: Any) -> tf.Tensor:
 
     Args:
         logits: Log odds of 1, floating, any shape; -inf and +inf are certain outcomes.
-        temperature: Positive scalar: number, tensor or variable. At most 1 keeps the density
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the logits. At most 1 keeps the density
             log-convex in log odds, without a mode inside.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
 

@@ -34,6 +34,9 @@ def decoupled_straight_through_gumbel_softmax(
     softmax((logits + forward_temperature G) / temperature), for logits and both temperatures. At
     forward temperature 1 it is `straight_through_gumbel_softmax`.
 
+    Made from the abstract of its source, whose formulas were not at hand: another reading divides
+    the logits, and not the noise, by each temperature in turn. The samples are the same.
+
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.

@@ -92,4 +92,4 @@ def gumbel_rao(
 
         return tf.cast(sample, logits.dtype), gradient
 
-    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=exact))
+    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=exact, scalar=True))

@@ -29,7 +29,8 @@ def gumbel_softmax(logits: Any, *, temperature: Any, seed: Any) -> tf.Tensor:
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.
-        temperature: Positive scalar: number, tensor or variable. Colder samples are closer to
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the axes before the classes. Colder samples are closer to
             one-hot and their gradients vary more; at most 1 / (num_classes - 1) keeps the density
             log-convex, without a mode inside the simplex.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.

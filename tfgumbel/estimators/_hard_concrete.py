@@ -42,7 +42,8 @@ def hard_concrete(
 
     Args:
         logits: Log odds of 1, floating, any shape; -inf and +inf are certain outcomes.
-        temperature: Positive scalar: number, tensor or variable; the paper's is 2/3.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the logits; the paper's is 2/3.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
         lower: Left end of the stretched interval, < 0.
         upper: Right end of the stretched interval, > 1.
@@ -74,7 +75,8 @@ def hard_concrete_expected_l0(
 
     Args:
         logits: Log odds, floating, any shape.
-        temperature: Positive scalar: number, tensor or variable; that of the gates.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the logits; that of the gates.
         lower: Left end of the stretched interval, < 0.
         upper: Right end of the stretched interval, > 1.
 
@@ -92,7 +94,7 @@ def hard_concrete_expected_l0(
     validation.stretched_interval(lower, upper)
     logits = validation.bernoulli_logits(logits)
     dtype = validation.compute_dtype(logits.dtype)
-    temperature = validation.temperature_tensor(temperature, dtype)
+    temperature = validation.temperature_tensor(temperature, dtype, shape=logits.shape)
     shift = temperature * math.log(-lower / upper)
     return tf.cast(tf.sigmoid(tf.cast(logits, dtype) - shift), logits.dtype)
 

@@ -29,7 +29,8 @@ def straight_through(logits: Any, *, temperature: Any = 1.0, seed: Any) -> tf.Te
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.
-        temperature: Positive scalar: number, tensor or variable; of the backward pass alone.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with
+            the axes before the classes; of the backward pass alone.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
 
     Returns:

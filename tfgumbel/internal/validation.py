@@ -9,6 +9,7 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -99,10 +100,26 @@ def bernoulli_logits(logits: Any) -> tf.Tensor:
 
 
 def temperature_tensor(
-    temperature: Any, dtype: tf.DType, *, name: str = "temperature", allow_zero: bool = False
+    temperature: Any,
+    dtype: tf.DType,
+    *,
+    name: str = "temperature",
+    allow_zero: bool = False,
+    shape: tf.TensorShape | None = None,
 ) -> tf.Tensor:
-    """Converts a temperature (number, tensor or variable) to a scalar tensor of `dtype`."""
-    expected = f"a finite scalar {'>=' if allow_zero else '>'} 0"
+    """Converts a temperature (number, tensor or variable) to a tensor of `dtype`.
+
+    Args:
+        temperature: To convert.
+        dtype: Of the result.
+        name: Of the argument, for errors.
+        allow_zero: Whether 0 is one.
+        shape: Static shape of the variables that a temperature of rank 1 or more broadcasts with;
+            None for scalars alone.
+    """
+    expected = f"finite, {'>=' if allow_zero else '>'} 0, " + (
+        "a scalar" if shape is None else f"a scalar or broadcasting with {tuple(shape)}"
+    )
     fix = "0 has a meaning only for zero_temperature_gumbel_rao and exact Gumbel-Rao; try 0.5"
 
     def fail(received: Any) -> ValueError:
@@ -116,15 +133,24 @@ def temperature_tensor(
         temperature = tf.convert_to_tensor(temperature)
         if not (temperature.dtype.is_floating or temperature.dtype.is_integer):
             raise fail(temperature.dtype.name)
-        if temperature.shape.rank not in (0, None):
+        if not _broadcasts(temperature.shape, tf.TensorShape([]) if shape is None else shape):
             raise fail(f"shape {tuple(temperature.shape)}")
     if isinstance(temperature, numbers.Real) or tf.executing_eagerly():
-        value = float(temperature)
-        if not (0.0 <= value < float("inf")) or (value == 0.0 and not allow_zero):
-            raise fail(value)
+        values = np.asarray(temperature, np.float64).ravel()
+        wrong = values[~((values > 0.0) & (values < np.inf) | (allow_zero & (values == 0.0)))]
+        if wrong.size:
+            raise fail(wrong[0].item())
     if tf.is_tensor(temperature):
         return tf.cast(temperature, dtype)
     return tf.constant(float(temperature), dtype)
+
+
+def _broadcasts(shape: tf.TensorShape, to: tf.TensorShape) -> bool:
+    """Whether a tensor of static `shape` broadcasts without making `to` any larger."""
+    try:
+        return tf.broadcast_static_shape(shape, to).is_compatible_with(to)
+    except ValueError:
+        return False
 
 
 def positive_integer(name: str, value: Any) -> int:

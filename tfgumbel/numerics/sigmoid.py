@@ -10,17 +10,26 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel.internal import random, validation
+from tfgumbel.numerics import softmax
 
 
 def arguments(
-    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
+    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False, scalar: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Checks an estimator's arguments and makes tensors of them."""
+    """Checks an estimator's arguments and makes tensors of them.
+
+    The temperature may have a shape that broadcasts with the variables', unless `scalar`.
+    """
     logits = validation.bernoulli_logits(logits)
     dtype = validation.compute_dtype(logits.dtype)
     return (
         logits,
-        validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
+        validation.temperature_tensor(
+            temperature,
+            dtype,
+            allow_zero=allow_zero,
+            shape=None if scalar else logits.shape,
+        ),
         random.normalize_seed(seed),
     )
 
@@ -55,7 +64,7 @@ def tempered_sigmoid_vjp(
     slope = tf.sigmoid(tempered) * tf.sigmoid(-tempered)
     grad_scores = slope * tf.cast(upstream, scores.dtype) / temperature
     reached = tf.where(slope > 0, scores, tf.zeros_like(scores))
-    return grad_scores, -tf.reduce_sum(reached * grad_scores) / temperature
+    return grad_scores, -softmax.sum_like(reached * grad_scores, temperature) / temperature
 
 
 def reinmax_slope(logits: tf.Tensor, sample: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:

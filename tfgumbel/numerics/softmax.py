@@ -14,14 +14,22 @@ from tfgumbel.internal import random, validation
 
 
 def arguments(
-    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
+    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False, scalar: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Checks an estimator's arguments and makes tensors of them."""
+    """Checks an estimator's arguments and makes tensors of them.
+
+    The temperature may have a shape that broadcasts with the variables', unless `scalar`.
+    """
     logits = validation.categorical_logits(logits)
     dtype = validation.compute_dtype(logits.dtype)
     return (
         logits,
-        validation.temperature_tensor(temperature, dtype, allow_zero=allow_zero),
+        validation.temperature_tensor(
+            temperature,
+            dtype,
+            allow_zero=allow_zero,
+            shape=None if scalar else logits.shape[:-1],
+        ),
         random.normalize_seed(seed),
     )
 
@@ -55,7 +63,20 @@ def tempered_softmax(scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
 
     By the reciprocal: fused with the noise, a division keeps XLA from using a CPU's vector units.
     """
-    return tf.nn.softmax(scores * (1.0 / temperature))
+    return tf.nn.softmax(scores * (1.0 / per_class(temperature)))
+
+
+def per_class(temperature: tf.Tensor) -> tf.Tensor:
+    """A temperature of every variable, ready to broadcast with its classes."""
+    return temperature if temperature.shape.rank == 0 else temperature[..., tf.newaxis]
+
+
+def sum_like(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Sums `values` over the axes along which `like` was broadcast to their shape."""
+    if like.shape.rank == 0:
+        return tf.reduce_sum(values)
+    axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(values), s1=tf.shape(like)).r1
+    return tf.reshape(tf.reduce_sum(values, axes), tf.shape(like))
 
 
 def softmax_vjp(probs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
@@ -73,6 +94,7 @@ def tempered_softmax_vjp(
 
     Terms of masked classes (relaxed = 0, scores = -inf) are exactly 0.
     """
-    grad_scores = softmax_vjp(relaxed, tf.cast(upstream, scores.dtype)) / temperature
+    grad_scores = softmax_vjp(relaxed, tf.cast(upstream, scores.dtype)) / per_class(temperature)
     reached = tf.where(relaxed > 0, scores, tf.zeros_like(scores))
-    return grad_scores, -tf.reduce_sum(reached * grad_scores) / temperature
+    by_variable = tf.reduce_sum(reached * grad_scores, axis=-1)
+    return grad_scores, -sum_like(by_variable, temperature) / temperature
