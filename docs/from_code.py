@@ -15,11 +15,15 @@ import tfgumbel
 from tfgumbel.registry import REGISTRY
 
 
+COLUMNS = ("estimator", "gradient", "use it when")
+
+
 @dataclasses.dataclass(frozen=True)
 class Estimator:
     """What the tables say of one estimator, in words."""
 
     name: str
+    acts_on: str
     group: str
     variables: str
     sample: str
@@ -38,6 +42,7 @@ def estimators() -> list[Estimator]:
     return [
         Estimator(
             name=entry.name,
+            acts_on=entry.acts_on,
             group=str(entry.variables[0])
             if entry.acts_on == "sample"
             else "Any cost, by its values",
@@ -52,12 +57,16 @@ def estimators() -> list[Estimator]:
 
 
 def readme_table() -> str:
-    """Returns the README's table of estimators, plain Markdown."""
-    rows = [
-        (f"`{row.name}`", row.variables, row.sample, row.gradient, row.use_when, row.source)
-        for row in estimators()
-    ]
-    return _table(("estimator", "variable", "sample", "gradient", "use it when", "source"), rows)
+    """Returns the README's tables of estimators, one for each kind, plain Markdown."""
+    tables = []
+    for acts_on in ("sample", "loss"):
+        rows = [
+            (f"`{row.name}`", row.gradient, row.use_when)
+            for row in estimators()
+            if row.acts_on == acts_on
+        ]
+        tables.append(f"**Acting on the {acts_on}**\n\n" + _table(COLUMNS, rows))
+    return "\n\n".join(tables)
 
 
 def site_tables() -> str:
