@@ -1,5 +1,6 @@
 """Gumbel-Rao against straight-through Gumbel-Softmax: the same mean, less variance; its limits."""
 
+import functools
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from scipy import stats
 import tfgumbel
 from tests import reference
 from tests.estimators.cases import Case, run
+from tfgumbel.estimators import conditional_monte_carlo
+from tfgumbel.estimators.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
 
 LOGITS = np.array([0.6, -0.5, 0.2, -1.4])
 TARGET = np.array([0.1, 0.7, -0.4, 0.9])
@@ -120,6 +123,65 @@ def test_cold_limits_agree() -> None:
         assert same.sum() > 100
         scale = np.abs(zero).max(-1, keepdims=True)[same]
         assert np.max(np.abs(cold - zero)[same] / scale) < tolerance, temperature
+
+
+def monte_carlo(logits, sample, upstream, temperature, num_samples, noise="independent"):  # type: ignore[no-untyped-def]
+    """The VJP for the logits and the temperature."""
+    return categorical_gumbel_rao_monte_carlo_vjp(
+        logits,
+        sample,
+        upstream,
+        tf.cast(temperature, logits.dtype),
+        tf.constant([8, 8]),
+        num_samples=num_samples,
+        stratified=noise == "stratified",
+        with_temperature=True,
+    )
+
+
+@pytest.mark.parametrize("noise", ["independent", "stratified"])
+@pytest.mark.parametrize("static", [True, False])
+def test_a_number_of_samples_that_chunks_do_not_divide(monkeypatch, noise, static) -> None:  # type: ignore[no-untyped-def]
+    """K = 10 in chunks of 7: a mean over 10, not over the 14 that were drawn."""
+    rows = 3001
+    rng = np.random.default_rng(11)
+    logits = np.tile(rng.normal(size=3), (rows, 1))
+    sample, upstream = np.tile(np.eye(3)[1], (rows, 1)), np.tile(rng.normal(size=3), (rows, 1))
+    monkeypatch.setattr(conditional_monte_carlo, "CHUNK_ELEMENTS", 7 * 3 * rows)
+    function = functools.partial(monte_carlo, temperature=0.5, num_samples=10, noise=noise)
+    if not static:
+        unknown = [tf.TensorSpec([None, 3], tf.float64)] * 3
+        function = tf.function(function, input_signature=unknown)
+    gradient, by_temperature = function(*map(tf.constant, (logits, sample, upstream)))
+    jacobian, temperature_derivative = reference.conditional_derivatives(logits[0], 0.5)
+    expected = jacobian[1] @ upstream[0]
+    error = gradient.numpy().std(0) / np.sqrt(rows)
+    assert np.all(np.abs(gradient.numpy().mean(0) - expected) < 5 * error)
+    assert error.max() < 0.01 * np.abs(expected).max()  # 10 / 14 would be off by 28%
+    expected_by_temperature = temperature_derivative[1] @ upstream[0]
+    np.testing.assert_allclose(by_temperature / rows, expected_by_temperature, rtol=0.05)
+
+
+@pytest.mark.parametrize("gap", [30.0, 59.0, 61.0, 80.0, 110.0, 200.0])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_monte_carlo_with_a_class_far_below(gap, dtype) -> None:  # type: ignore[no-untyped-def]
+    """log W = -log1p(E_j / (E_i p_j)) / temperature, on both sides of the split of 1 / p_j.
+
+    At such gaps log1p is log, so that with one draw and the same noise, W falls by
+    exp(-(gap - 25) / temperature) from a gap of 25 to one of `gap`.
+    """
+    temperature = 20.0
+    sample, upstream = (tf.constant(np.tile(x, (50, 1)), dtype) for x in ([1, 0], [0, 1]))
+
+    def odds(distance: float) -> np.ndarray:
+        logits = tf.constant(np.tile([0.0, -distance], (50, 1)), dtype)
+        gradient, _ = monte_carlo(logits, sample, upstream, temperature, 1)
+        # S_j (1 - S_j) / temperature with S_j = W / (1 + W) <= 1/2
+        share = 0.5 - np.sqrt(0.25 - temperature * gradient.numpy()[:, 1].astype(np.float64))
+        return share / (1.0 - share)
+
+    expected = np.exp(-(gap - 25.0) / temperature)
+    np.testing.assert_allclose(odds(gap) / odds(25.0), expected, rtol=1e-3)
 
 
 PEAK_MEMORY = """
