@@ -14,7 +14,6 @@ import pruning
 import tfgumbel
 from tfgumbel.registry import REGISTRY
 
-
 COLUMNS = ("estimator", "gradient", "use it when")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 # (batch, variables, classes)
-SHAPES = ((20, 60, 16), (200, 60, 16), (20, 240, 2), (200, 240, 2))
+SHAPES = ((20, 60, 16), (200, 60, 16), (4096, 32, 8), (20, 240, 2), (200, 240, 2))
 BASELINE = "gumbel_rao exact"
 MONTE_CARLO = (10, 100, 1000)
 # Those too slow for many repetitions form a group of their own, timed beside the baseline.
@@ -31,7 +31,9 @@ class Case:
     @property
     def options(self) -> dict[str, Any]:
         """Keyword arguments besides temperature and seed."""
-        return {} if self.num_samples is None else {"num_samples": self.num_samples}
+        if self.num_samples is None:
+            return {}
+        return {"num_samples": self.num_samples, "noise": "independent"}  # as the peers'
 
 
 def cases() -> list[Case]:

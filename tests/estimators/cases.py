@@ -29,7 +29,7 @@ ESTIMATORS = sample_estimators()
 CASES = [
     *(Case(entry) for entry in ESTIMATORS.values()),
     Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5),)),
-    Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5), ("noise", "stratified"))),
+    Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5), ("noise", "independent"))),
     Case(ESTIMATORS["decoupled_straight_through_gumbel_softmax"], (("forward_temperature", 0.5),)),
 ]
 CATEGORICAL = [case for case in CASES if case.entry.variable is ONE_HOT_CATEGORICAL]

@@ -1,10 +1,12 @@
 """Gumbel-Rao against straight-through Gumbel-Softmax: the same mean, less variance; its limits."""
 
+import functools
 import json
 import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,8 @@ from scipy import stats
 import tfgumbel
 from tests import reference
 from tests.estimators.cases import Case, run
+from tfgumbel.numerics import conditional_monte_carlo
+from tfgumbel.numerics.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
 
 LOGITS = np.array([0.6, -0.5, 0.2, -1.4])
 TARGET = np.array([0.1, 0.7, -0.4, 0.9])
@@ -125,6 +129,65 @@ def test_cold_limits_agree() -> None:
         assert np.max(np.abs(cold - zero)[same] / scale) < tolerance, temperature
 
 
+def monte_carlo(logits, sample, upstream, temperature, num_samples, noise="independent"):  # type: ignore[no-untyped-def]
+    """The VJP for the logits and the temperature."""
+    return categorical_gumbel_rao_monte_carlo_vjp(
+        logits,
+        sample,
+        upstream,
+        tf.cast(temperature, logits.dtype),
+        tf.constant([8, 8]),
+        num_samples=num_samples,
+        stratified=noise == "stratified",
+        with_temperature=True,
+    )
+
+
+@pytest.mark.parametrize("noise", ["independent", "stratified"])
+@pytest.mark.parametrize("static", [True, False])
+def test_a_number_of_samples_that_chunks_do_not_divide(monkeypatch, noise, static) -> None:  # type: ignore[no-untyped-def]
+    """K = 10 in chunks of 7: a mean over 10, not over the 14 that were drawn."""
+    rows = 3001
+    rng = np.random.default_rng(11)
+    logits = np.tile(rng.normal(size=3), (rows, 1))
+    sample, upstream = np.tile(np.eye(3)[1], (rows, 1)), np.tile(rng.normal(size=3), (rows, 1))
+    monkeypatch.setattr(conditional_monte_carlo, "CHUNK_ELEMENTS", 7 * 3 * rows)
+    function = functools.partial(monte_carlo, temperature=0.5, num_samples=10, noise=noise)
+    if not static:
+        unknown = [tf.TensorSpec([None, 3], tf.float64)] * 3
+        function = tf.function(function, input_signature=unknown)
+    gradient, by_temperature = function(*map(tf.constant, (logits, sample, upstream)))
+    jacobian, temperature_derivative = reference.conditional_derivatives(logits[0], 0.5)
+    expected = jacobian[1] @ upstream[0]
+    error = gradient.numpy().std(0) / np.sqrt(rows)
+    assert np.all(np.abs(gradient.numpy().mean(0) - expected) < 5 * error)
+    assert error.max() < 0.01 * np.abs(expected).max()  # 10 / 14 would be off by 28%
+    expected_by_temperature = temperature_derivative[1] @ upstream[0]
+    np.testing.assert_allclose(by_temperature / rows, expected_by_temperature, rtol=0.05)
+
+
+@pytest.mark.parametrize("gap", [30.0, 59.0, 61.0, 80.0, 110.0, 200.0])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_monte_carlo_with_a_class_far_below(gap, dtype) -> None:  # type: ignore[no-untyped-def]
+    """log W = -log1p(E_j / (E_i p_j)) / temperature, on both sides of the split of 1 / p_j.
+
+    At such gaps log1p is log, so that with one draw and the same noise, W falls by
+    exp(-(gap - 25) / temperature) from a gap of 25 to one of `gap`.
+    """
+    temperature = 20.0
+    sample, upstream = (tf.constant(np.tile(x, (50, 1)), dtype) for x in ([1, 0], [0, 1]))
+
+    def odds(distance: float) -> np.ndarray:
+        logits = tf.constant(np.tile([0.0, -distance], (50, 1)), dtype)
+        gradient, _ = monte_carlo(logits, sample, upstream, temperature, 1)
+        # S_j (1 - S_j) / temperature with S_j = W / (1 + W) <= 1/2
+        share = 0.5 - np.sqrt(0.25 - temperature * gradient.numpy()[:, 1].astype(np.float64))
+        return share / (1.0 - share)
+
+    expected = np.exp(-(gap - 25.0) / temperature)
+    np.testing.assert_allclose(odds(gap) / odds(25.0), expected, rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_samples() -> None:
     extra = []
@@ -138,3 +201,22 @@ def test_peak_memory_does_not_grow_with_the_number_of_samples() -> None:
     # MiB: the logits alone are .7, and the noise of 1,000 samples at once would be 732.
     assert extra[0] > 2
     assert extra[1] < 2 * extra[0], extra
+
+
+@pytest.mark.parametrize("num_samples", ["exact", 7])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_layer_fits_with_a_number_of_classes_that_varies(num_samples, jit_compile) -> None:  # type: ignore[no-untyped-def]
+    """Hard attention over a memory of any length."""
+    query, memory = keras.Input([4]), keras.Input([None, 4])
+    scores = keras.layers.Dot((2, 1))([memory, keras.layers.Dense(4)(query)])
+    chosen = tfgumbel.GumbelRaoLayer(num_samples=num_samples, seed=0)(scores)
+    output = keras.layers.Dense(1)(keras.layers.Dot((1, 1))([chosen, memory]))
+    model = keras.Model([query, memory], output)
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    rng = np.random.default_rng(0)
+    before = [weight.numpy().copy() for weight in model.trainable_variables]
+    for length in (5, 9, 2):
+        batch = [rng.normal(size=(8, 4)), rng.normal(size=(8, length, 4))]
+        assert np.isfinite(model.train_on_batch(batch, np.ones((8, 1))))
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert np.isfinite(new.numpy()).all() and np.any(old != new.numpy())

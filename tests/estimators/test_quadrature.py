@@ -1,11 +1,13 @@
 """Exact Gumbel-Rao against float64 references, closed forms and its own symmetries."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import reference
-from tfgumbel.numerics import quadrature
+from tfgumbel.numerics import quadrature, quadrature_series
 
 TEMPERATURES = (0.0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0)
 EVERY_TEMPERATURE = (*TEMPERATURES, 1e-3, 10.0, 1e3)
@@ -245,7 +247,7 @@ def test_chunks_change_nothing(monkeypatch, jit_compile):
     upstream = tf.constant(rng.normal(size=(23, 3)), tf.float32)
     arguments = logits, sample, upstream, tf.constant(0.5)
     whole = _categorical(*arguments)
-    monkeypatch.setattr(quadrature, "_CHUNK_SIZE", 2500)  # a handful of rows
+    monkeypatch.setattr(quadrature, "_CHUNK_SIZE", 15)  # five rows
     chunked = tf.function(quadrature.categorical_gumbel_rao_vjp, jit_compile=jit_compile)
     names = {op.type for op in chunked.get_concrete_function(*arguments).graph.get_operations()}
     assert names & {"While", "StatelessWhile"}
@@ -260,8 +262,64 @@ def test_no_variables_at_all():
     assert float(by_temperature) == 0.0
 
 
-def test_unknown_number_of_classes_is_an_error():
-    with pytest.raises(ValueError, match="number of classes is unknown"):
-        tf.function(quadrature.categorical_gumbel_rao_vjp).get_concrete_function(
-            *[tf.TensorSpec([2, None])] * 3, tf.TensorSpec([])
+@pytest.mark.parametrize("jit_compile", (False, True))
+def test_an_unknown_number_of_classes(monkeypatch, jit_compile):
+    # One trace for every size; its errors are those of the rule for a number that is known.
+    monkeypatch.setattr(quadrature, "_CHUNK_SIZE", 61)  # chunks that do not divide the rows
+    unknown = tf.function(
+        quadrature.categorical_gumbel_rao_vjp,
+        input_signature=[tf.TensorSpec([None, None])] * 3 + [tf.TensorSpec([])],
+        jit_compile=jit_compile,
+    )
+    rng = np.random.default_rng(9)
+    for size, temperature in itertools.product((2, 5, 19), (0.0, 0.3, 1.0, 10.0)):
+        logits, upstream = rng.normal(0, 3, size), rng.normal(size=size)
+        gradient, by_temperature = unknown(
+            np.tile(logits, (size, 1)).astype(np.float32),
+            np.eye(size, dtype=np.float32),
+            np.tile(upstream, (size, 1)).astype(np.float32),
+            tf.constant(temperature),
         )
+        expected, expected_by_temperature = _every_sample(logits, upstream, temperature)
+        assert _relative_errors(gradient.numpy(), expected).max() < 1e-3
+        reference_product = _reference(logits, temperature) @ upstream
+        assert _relative_errors(gradient.numpy(), reference_product).max() < 5e-4
+        scale = np.abs(expected).max(-1).sum()
+        assert abs(float(by_temperature) - expected_by_temperature) < 5e-3 * scale
+    assert unknown.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("size", (1, 3, 4, 5, 8, 9, 16, 17, 64))
+def test_sums_of_exponentials_for_the_inverse_square(size):
+    s = np.exp(np.linspace(0.0, np.log(size), 1001))
+    t, weights = quadrature_series.inverse_square_nodes(size, tf.float64)
+    error = np.exp(-np.outer(s, t)) @ weights.numpy() * s * s - 1.0
+    assert np.abs(error).max() < 4e-4
+    # The low-temperature limit, the mean over 1 <= s <= 2, is 1/2.
+    mean = np.sum(weights * np.exp(-t) * -np.expm1(-t) / t)
+    np.testing.assert_allclose(mean, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", (65, 1000, 50_000))
+def test_trapezoidal_nodes_for_many_classes(size):
+    s = np.exp(np.linspace(0.0, np.log(size), 1001))
+    for number in (size, tf.constant(size)):
+        t, weights = quadrature_series.inverse_square_nodes(number, tf.float64)
+        error = np.exp(-np.outer(s, t)) @ weights.numpy() * s * s - 1.0
+        assert np.abs(error).max() < 1e-3
+        assert np.abs(error[s < 0.5 * size]).max() < 5e-4
+
+
+@pytest.mark.parametrize("gap", (30.0, 80.0))
+@pytest.mark.parametrize("temperature", (0.5, 1.0, 5.0))
+def test_a_class_far_below_keeps_its_power_law(gap, temperature):
+    # W = (1 + E_j / (E_i p_j))^(-1 / temperature) ~ (E_i p_j / E_j)^(1 / temperature): two gaps of
+    # the same improbable class differ by p^k, k = min(1, 1 / temperature).
+    def component(distance):
+        logits = np.array([0.5, 0.0, -distance])
+        return _every_sample(logits, np.array([1.0, -1.0, 2.0]), temperature, np.float64)[0][0, 2]
+
+    further = component(gap + 2.0) / component(gap)
+    rate = min(1.0, 1.0 / temperature)
+    tolerance = 0.1 if temperature == 1.0 else 0.02  # p log p at temperature 1
+    np.testing.assert_allclose(further, np.exp(-2.0 * rate), rtol=tolerance)

@@ -28,7 +28,7 @@ def gumbel_rao(
     temperature: Any,
     seed: Any,
     num_samples: int | Literal["exact"] = "exact",
-    noise: Literal["independent", "stratified"] = "independent",
+    noise: Literal["independent", "stratified"] = "stratified",
 ) -> tf.Tensor:
     """Draws one-hot samples, differentiated as the average relaxation that rounds to them.
 
@@ -48,8 +48,9 @@ def gumbel_rao(
             pass alone. Its own gradient is estimated if it is a tensor or a variable.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
         num_samples: "exact", or K >= 1; K = 1 is distributed as straight_through_gumbel_softmax.
-        noise: Of the K draws: "independent" is the paper's estimator; "stratified" draws a randomly
-            shifted lattice: cheaper, as unbiased, of less variance with few exceptions.
+        noise: Of the K draws: "stratified" draws a randomly shifted lattice: cheaper, above all
+            under XLA, as unbiased, of less variance with few exceptions; "independent" is the
+            paper's estimator, and what a number of classes gets that is unknown when tracing.
 
     Returns:
         sample: One-hot, shape (..., num_classes), the dtype of `logits`.

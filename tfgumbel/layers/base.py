@@ -114,9 +114,12 @@ class DiscreteLayer(keras.layers.Layer):
         if self._learnable:
             initial = math.log(self._initial_temperature)
         else:
-            initial = float(
-                schedules.floored(self._schedule(0)) if self._schedule else self._argument
-            )
+            initial = self._argument
+            if self._schedule:
+                start = float(self._schedule(0))
+                validation.temperature_tensor(start, tf.float32, allow_zero=True)
+                initial = schedules.floored(start)
+            initial = float(initial)
         self._temperature = self.add_weight(
             name="log_temperature" if self._learnable else "temperature",
             shape=(),

@@ -21,7 +21,7 @@ class GumbelRaoLayer(ClassAxisLayer):
             "exact", 0 is the cold limit.
         num_samples: "exact", the expectation itself by quadrature, or an int: the average of that
             many draws of the noise, made in the backward pass.
-        noise: Of those draws: "independent" or "stratified".
+        noise: Of those draws: "stratified" or, as in the paper, "independent".
         axis: The axis of the classes.
         inference: "sample", "argmax" or "probs" when not training; as in `DiscreteLayer`.
         seed: Int, or None for a random one; as in `DiscreteLayer`.
@@ -44,7 +44,7 @@ class GumbelRaoLayer(ClassAxisLayer):
         self,
         temperature: Temperature = 0.5,
         num_samples: int | Literal["exact"] = "exact",
-        noise: Literal["independent", "stratified"] = "independent",
+        noise: Literal["independent", "stratified"] = "stratified",
         axis: int = -1,
         inference: Inference = "sample",
         seed: int | None = None,

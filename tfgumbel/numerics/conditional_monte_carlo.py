@@ -55,6 +55,8 @@ def categorical_gumbel_rao_monte_carlo_vjp(
         grad_temperature: Scalar.
     """
     num_classes = logits.shape[-1] or tf.shape(logits)[-1]
+    # A lattice has a step for each class, chosen in Python.
+    stratified = stratified and not isinstance(num_classes, tf.Tensor)
     by_class = tf.stack([num_classes, 1, -1])
 
     def class_major(values: tf.Tensor) -> tf.Tensor:

@@ -19,22 +19,21 @@ log phi and a are linear in a basis of a dozen functions of p (`quadrature_serie
 above but a_j v_j and a_j is a sum over classes. So the classes are summed over, and at the end
 evaluated, on the basis alone: each (e, t) node costs a few products per variable, not per class.
 Two classes need a single integral.
+
+Classes come first and variables last in all that follows, so that sums over classes are sums of
+contiguous rows, and variables go by in chunks, so that their rows stay in a core's cache.
 """
 
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from tfgumbel.internal import validation
 from tfgumbel.numerics import quadrature_series
 
-Series = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-
-# Numbers held at once for one chunk of variables.
-_CHUNK_SIZE = 2**24
+# Logits in one chunk of variables.
+_CHUNK_SIZE = 2**15
 
 
 @tf.autograph.experimental.do_not_convert
@@ -46,8 +45,8 @@ def categorical_gumbel_rao_vjp(
     Relative error about 1e-4 at every temperature; at 0 the limit, the gradient of ReinMax.
 
     Args:
-        logits: float32 or float64, shape (..., num_classes), num_classes static. -inf masks a
-            class: its gradient is exactly 0.
+        logits: float32 or float64, shape (..., num_classes). -inf masks a class: its gradient is
+            exactly 0. A static number of classes up to 64 needs the fewest nodes.
         sample: One-hot sample, of the shape and dtype of `logits`.
         upstream: Gradient of the loss in the sample, likewise.
         temperature: Scalar tensor >= 0 of the dtype of `logits`; may change without retracing.
@@ -64,22 +63,15 @@ def categorical_gumbel_rao_vjp(
     """
     num_classes = logits.shape[-1]
     if num_classes is None:
-        raise ValueError(
-            validation.describe(
-                "The number of classes is unknown when tracing.",
-                expected="logits with a static last axis",
-                received=logits.shape,
-                fix="set it: logits = tf.ensure_shape(logits, [..., num_classes])",
-            )
-        )
-    if num_classes == 2:
+        num_classes = tf.shape(logits)[-1]
+    if logits.shape[-1] == 2:
         log_odds = logits[..., 0] - logits[..., 1]
         slope = upstream[..., 0] - upstream[..., 1]
         grad, grad_temperature = bernoulli_gumbel_rao_vjp(
             log_odds, sample[..., 0], slope, temperature
         )
         return tf.stack([grad, -grad], axis=-1), grad_temperature
-    rows = [tf.reshape(x, [-1, num_classes]) for x in (tf.nn.log_softmax(logits), sample, upstream)]
+    rows = [tf.reshape(x, tf.stack([-1, num_classes])) for x in (logits, sample, upstream)]
     series = quadrature_series.categorical_series(temperature, num_classes)
     shared = {"temperature": temperature, "series": series}
     grad = _map_chunks(functools.partial(_logits_product, **shared), rows)
@@ -111,103 +103,102 @@ def bernoulli_gumbel_rao_vjp(
     sign = 2.0 * sample - 1.0
     log_other = -tf.nn.softplus(logits * sign)  # log probability of the value not drawn
     scale = upstream * tf.exp(quadrature_series.power(temperature) * log_other)
-    coarse, fine = quadrature_series.basis_factors(log_other)
-
-    def evaluate(coefficients: tf.Tensor) -> tf.Tensor:
-        terms = iter(tf.unstack(coefficients))
-        return sum(c * sum(f * next(terms) for f in fine) for c in coarse)
-
+    basis = quadrature_series.basis(log_other)
     weight, log_weight = quadrature_series.binary_series(temperature)
-    return scale * evaluate(weight), -tf.reduce_sum(scale * sign * evaluate(log_weight))
+    grad_temperature = -tf.reduce_sum(scale * sign * _evaluate(basis, log_weight))
+    return scale * _evaluate(basis, weight), grad_temperature
 
 
 class _Losers(NamedTuple):
     """What the losing classes of a chunk of variables contribute."""
 
-    centred: tf.Tensor  # v_j - v_i, [rows, num_classes]
-    scale: tf.Tensor  # p_j^k, and 0 for the winner, [rows, num_classes]
-    coarse: tf.Tensor  # [rows, COARSE, num_classes]
-    fine: tf.Tensor  # [rows, FINE, num_classes]
-    moment: tf.Tensor  # Sum over the losers of the basis, [rows, SIZE]
-    moment_v: tf.Tensor  # Sum over the losers of the basis times centred v, [rows, SIZE]
+    sample: tf.Tensor  # [num_classes, rows]
+    centred: tf.Tensor  # v_j - v_i, [num_classes, rows]
+    scale: tf.Tensor  # p_j^k, and 0 for the winner, [num_classes, rows]
+    basis: list[tf.Tensor]  # SIZE of [num_classes, rows]
+    moment: tf.Tensor  # Sum over the losers of the basis, [SIZE, rows]
+    moment_v: tf.Tensor  # Sum over the losers of the basis times centred v, [SIZE, rows]
 
 
 def _losers(
-    log_probs: tf.Tensor, sample: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
+    logits: tf.Tensor, sample: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
 ) -> _Losers:
-    centred = upstream - tf.reduce_sum(upstream * sample, axis=-1, keepdims=True)
+    logits, sample, upstream = (tf.transpose(x) for x in (logits, sample, upstream))
+    logits -= tf.reduce_max(logits, axis=0)
+    log_probs = logits - tf.math.log(tf.reduce_sum(tf.exp(logits), axis=0))
+    centred = upstream - tf.reduce_sum(upstream * sample, axis=0)
     scale = tf.exp(quadrature_series.power(temperature) * log_probs) * (1.0 - sample)
-    coarse, fine = (tf.stack(x, axis=1) for x in quadrature_series.basis_factors(log_probs))
-    weights = coarse * scale[:, tf.newaxis]
-    weights = tf.concat([weights, weights * centred[:, tf.newaxis]], axis=1)
-    moments = tf.reshape(
-        tf.matmul(weights, fine, transpose_b=True), [-1, 2, quadrature_series.SIZE]
+    basis = quadrature_series.basis(log_probs)
+    moment, moment_v = (
+        tf.stack([tf.reduce_sum(function * values, axis=0) for function in basis])
+        for values in (scale, scale * centred)
     )
-    return _Losers(centred, scale, coarse, fine, moments[:, 0], moments[:, 1])
+    return _Losers(sample, centred, scale, basis, moment, moment_v)
 
 
-def _outer_weights(num_classes: int, dtype: tf.DType) -> tf.Tensor:
-    """Weights of the nodes (e, t), flattened."""
-    e_weights = quadrature_series.winner_nodes()[1]
-    t_weights = quadrature_series.inverse_square_nodes(num_classes)[1]
-    return tf.constant(np.outer(e_weights, t_weights).reshape(-1), dtype)
+def _evaluate(basis: list[tf.Tensor], coefficients: tf.Tensor) -> tf.Tensor:
+    return tf.add_n([f * c for f, c in zip(basis, tf.unstack(coefficients), strict=True)])
 
 
 def _logits_product(
-    log_probs: tf.Tensor,
+    logits: tf.Tensor,
     sample: tf.Tensor,
     upstream: tf.Tensor,
     temperature: tf.Tensor,
-    series: Series,
+    series: quadrature_series.CategoricalSeries,
 ) -> tf.Tensor:
     """The gradient in the logits, [rows, num_classes]."""
-    losers = _losers(log_probs, sample, upstream, temperature)
-    weight, _, log_phi = series
-    joint = tf.exp(losers.moment @ log_phi)  # Prod phi at every node
-    sum_a = 1.0 + losers.moment @ (temperature * weight)
-    sum_av = losers.moment_v @ (temperature * weight)
-    back = weight * _outer_weights(log_probs.shape[1], log_probs.dtype)
-    pulled = [tf.matmul(joint * x, back, transpose_b=True) for x in (sum_a, sum_av)]
-    pulled = tf.reshape(
-        tf.stack(pulled, axis=1), [-1, 2 * quadrature_series.COARSE, quadrature_series.FINE]
-    )
-    by_coarse = tf.reshape(
-        pulled @ losers.fine, [-1, 2, quadrature_series.COARSE, log_probs.shape[1]]
-    )
-    factors = tf.reduce_sum(by_coarse * losers.coarse[:, tf.newaxis], axis=2)
-    grad = losers.scale * (losers.centred * factors[:, 0] - factors[:, 1])
-    return grad - sample * tf.reduce_sum(grad, axis=-1, keepdims=True)
+    losers = _losers(logits, sample, upstream, temperature)
+    weight = temperature * series.weight
+    joint = tf.exp(tf.matmul(series.log_phi, losers.moment, transpose_a=True))  # Prod phi
+    sum_a = 1.0 + tf.matmul(weight, losers.moment, transpose_a=True)
+    sum_av = tf.matmul(weight, losers.moment_v, transpose_a=True)
+    back = series.weight * series.nodes
+    total, total_v = (_evaluate(losers.basis, back @ (joint * x)) for x in (sum_a, sum_av))
+    grad = losers.scale * (losers.centred * total - total_v)
+    return tf.transpose(grad - losers.sample * tf.reduce_sum(grad, axis=0))
 
 
 def _temperature_product(
-    log_probs: tf.Tensor,
+    logits: tf.Tensor,
     sample: tf.Tensor,
     upstream: tf.Tensor,
     temperature: tf.Tensor,
-    series: Series,
+    series: quadrature_series.CategoricalSeries,
 ) -> tf.Tensor:
     """E[Sum_j v_j S_j (l_j - Sum_l S_l l_l) | D] / temperature, l = -log W, for every row."""
-    losers = _losers(log_probs, sample, upstream, temperature)
-    weight, log_weight, log_phi = series
-    sum_a = 1.0 + losers.moment @ (temperature * weight)
-    sum_av = losers.moment_v @ (temperature * weight)
-    integrand = (losers.moment_v @ log_weight) * sum_a - sum_av * (losers.moment @ log_weight)
-    joint = tf.exp(losers.moment @ log_phi)
-    return tf.linalg.matvec(joint * integrand, _outer_weights(log_probs.shape[1], log_probs.dtype))
+    losers = _losers(logits, sample, upstream, temperature)
+
+    def sums(coefficients: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(coefficients, moment, transpose_a=True)
+
+    sum_a = 1.0 + temperature * sums(series.weight, losers.moment)
+    sum_av = temperature * sums(series.weight, losers.moment_v)
+    sum_b, sum_bv = (sums(series.log_weight, m) for m in (losers.moment, losers.moment_v))
+    joint = tf.exp(sums(series.log_phi, losers.moment))
+    return tf.linalg.matvec(
+        joint * (sum_bv * sum_a - sum_av * sum_b), series.nodes, transpose_a=True
+    )
 
 
 def _map_chunks(function: Callable[..., tf.Tensor], rows: list[tf.Tensor]) -> tf.Tensor:
     """Applies `function` to [rows, num_classes] tensors, in equal chunks if there are many."""
-    num_classes = rows[0].shape[1]
-    num_nodes = _outer_weights(num_classes, tf.float32).shape[0]
-    limit = max(1, _CHUNK_SIZE // (4 * quadrature_series.FINE * num_classes + 4 * num_nodes))
-    if rows[0].shape[0] is not None and rows[0].shape[0] <= limit:
-        return function(*rows)
-    num_rows = tf.shape(rows[0])[0]
-    num_chunks = tf.maximum(1, -(-num_rows // limit))
+    num_rows, num_classes = rows[0].shape
+    if num_rows is not None and num_classes is not None:
+        limit = max(1, _CHUNK_SIZE // num_classes)
+        if num_rows <= limit:
+            return function(*rows)
+    else:
+        num_rows, num_classes = tf.unstack(tf.shape(rows[0]))
+        limit = tf.maximum(1, _CHUNK_SIZE // num_classes)
+    num_chunks = -(-num_rows // limit)
+    if isinstance(num_chunks, tf.Tensor):
+        num_chunks = tf.maximum(1, num_chunks)
     chunk = -(-num_rows // num_chunks)
+    # Rows of the length of a power of two all compete for the same lines of a core's cache.
+    chunk += chunk // 256
     padding = [[0, num_chunks * chunk - num_rows], [0, 0]]
-    chunks = [tf.reshape(tf.pad(x, padding), [num_chunks, chunk, num_classes]) for x in rows]
+    split = tf.stack([num_chunks, chunk, num_classes])
+    chunks = [tf.reshape(tf.pad(x, padding), split) for x in rows]
     mapped = tf.map_fn(lambda chunk: function(*chunk), chunks, fn_output_signature=rows[0].dtype)
-    trailing = [] if mapped.shape.rank == 2 else [num_classes]
-    return tf.reshape(mapped, [-1, *trailing])[:num_rows]
+    return tf.reshape(mapped, tf.concat([[-1], tf.shape(mapped)[2:]], axis=0))[:num_rows]
