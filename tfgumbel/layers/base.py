@@ -114,12 +114,10 @@ class DiscreteLayer(keras.layers.Layer):
         if self._learnable:
             initial = math.log(self._initial_temperature)
         else:
-            initial = self._argument
+            initial = float(self._schedule(0) if self._schedule else self._argument)
             if self._schedule:
-                start = float(self._schedule(0))
-                validation.temperature_tensor(start, tf.float32, allow_zero=True)
-                initial = schedules.floored(start)
-            initial = float(initial)
+                validation.temperature_tensor(initial, tf.float32, allow_zero=True)
+                initial = float(schedules.floored(initial))
         self._temperature = self.add_weight(
             name="log_temperature" if self._learnable else "temperature",
             shape=(),
