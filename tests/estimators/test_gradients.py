@@ -37,6 +37,10 @@ def conditional_vjp(name: str, index: int, temperature: float) -> np.ndarray:
     if name == "reinmax":
         middle = 0.5 * (drawn + reference.softmax(LOGITS / temperature))
         return 2 * (np.diag(middle) - np.outer(middle, middle)) - 0.5 * softmax_jacobian(LOGITS)
+    if name == "reinmax_rao":
+        middle = np.log(0.5 * (drawn + probs))
+        averaged = reference.conditional_derivatives(middle, temperature)[0][index]
+        return 2 * averaged - 0.5 * softmax_jacobian(LOGITS)
     if name == "gapped_straight_through":
         moved = np.minimum(LOGITS, LOGITS.max() - 1.0)
         moved[index] = LOGITS.max()
@@ -78,7 +82,7 @@ def test_gradient_given_the_sample(case: Case, temperature: float) -> None:
             error = rows_drawn.std(0) / np.sqrt(len(rows_drawn))
             assert np.all(np.abs(rows_drawn.mean(0) - expected) < 5 * error), index
         else:
-            if name == "gumbel_rao":
+            if name in ("gumbel_rao", "reinmax_rao"):
                 atol = 1e-3 * np.abs(expected).max()
             else:
                 # Rounding is relative to the terms that cancel in the sum, not to what is left.

@@ -1,14 +1,13 @@
 """Gumbel-Rao: straight-through Gumbel-Softmax, averaged over the noise given the sample."""
 
-import numbers
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
-from tfgumbel.internal import random, validation
-from tfgumbel.numerics import quadrature, softmax
-from tfgumbel.numerics.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
+from tfgumbel.internal import random
+from tfgumbel.numerics import softmax
+from tfgumbel.numerics.conditional_expectation import Rule
 from tfgumbel.registry import SampleEstimator, register
 
 
@@ -65,11 +64,7 @@ def gumbel_rao(
     >>> sorted(sample[0].numpy().tolist())
     [0.0, 1.0]
     """
-    exact = num_samples == "exact"
-    if not exact:
-        num_samples = validation.positive_integer("num_samples", num_samples)
-    stratified = validation.one_of("noise", noise, ("independent", "stratified")) == "stratified"
-    with_temperature = not isinstance(temperature, numbers.Real)
+    rule = Rule.of(num_samples, noise, temperature)
 
     @tf.custom_gradient
     def hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
@@ -78,19 +73,11 @@ def gumbel_rao(
         sample = softmax.sample(centered, forward_seed, centered.dtype)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-            conditional = (centered, sample, tf.cast(upstream, centered.dtype), temperature)
-            if exact:
-                grad_logits, grad_temperature = quadrature.categorical_gumbel_rao_vjp(*conditional)
-            else:
-                grad_logits, grad_temperature = categorical_gumbel_rao_monte_carlo_vjp(
-                    *conditional,
-                    backward_seed,
-                    num_samples=num_samples,
-                    stratified=stratified,
-                    with_temperature=with_temperature,
-                )
+            grad_logits, grad_temperature = rule.vjp(
+                centered, sample, tf.cast(upstream, centered.dtype), temperature, backward_seed
+            )
             return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 
         return tf.cast(sample, logits.dtype), gradient
 
-    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=exact, scalar=True))
+    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=rule.exact, scalar=True))
