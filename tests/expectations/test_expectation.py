@@ -269,3 +269,39 @@ def test_value_is_the_mean_of_the_costs():
     error = 10.0 / np.sqrt(100_000)  # the cost varies by less than 10
     assert abs(value[0] - parallel_value(LOGITS)) < 5 * error
     assert derivative(parallel_value, LOGITS).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["straight_through", "straight_through_gumbel_softmax", "gumbel_rao"]
+)
+def test_cascades_are_the_surrogates_written_out_by_hand(name):
+    """Paulus et al. 2021, appendix B: each draw's derivative passes through those that follow."""
+    weight = tf.constant(np.random.default_rng(0).normal(size=(3, 4)))
+    cost = tf.constant(np.random.default_rng(1).normal(size=4))
+    logits = tf.constant(np.random.default_rng(2).normal(size=(6, 3)))
+    function = functools.partial(getattr(tfgumbel, name), temperature=0.4)
+
+    def finish(first, second):
+        return tf.linalg.matvec(second, cost) ** 2 + first[:, 0] * second[:, 1]
+
+    def program(draw, logits):
+        first = draw(logits)
+        return finish(first, draw(tf.matmul(first, weight)))
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        value = tfgumbel.expectation(program, logits, estimator=name, temperature=0.4, seed=9)
+        first = function(logits, seed=tfgumbel.fold_in(9, 0))
+        second = function(tf.matmul(first, weight), seed=tfgumbel.fold_in(9, 1))
+        expected = finish(first, second)
+    np.testing.assert_array_equal(value, expected)
+    gradient = tape.gradient(value, logits)
+    np.testing.assert_allclose(gradient, tape.gradient(expected, logits), rtol=1e-12)
+    assert np.any(gradient != 0)
+
+
+def test_bounds_of_estimators_that_do_not_know_them_are_refused():
+    with pytest.raises(ValueError, match="(?s)does not know multi-sample.*vimco"):
+        tfgumbel.multi_sample_bound(
+            program, tf.zeros([2, 2, 3]), estimator="muprop", num_samples=3, seed=0
+        )
