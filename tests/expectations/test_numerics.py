@@ -112,6 +112,33 @@ def test_relaxed_densities_are_tfps_with_both_temperatures():
     np.testing.assert_allclose(density, tf.reduce_sum(expected, -1), rtol=1e-4, atol=1e-4)
 
 
+def test_masked_classes_are_not_in_the_relaxed_density():
+    """It is that of the others alone, and finite in every derivative, the temperature's too."""
+    tfd = pytest.importorskip("tensorflow_probability").distributions
+    logits = tf.constant([[0.3, -INF, -1.0, 0.8]] * 5)
+    temperature, seen = tf.constant(0.7), []
+
+    def program(draw, logits):
+        sample = draw(logits)
+        seen.append((sample, draw.log_prob(logits, sample)))
+        return seen[0][1] + sample[:, 2]
+
+    with tf.GradientTape() as tape:
+        tape.watch([logits, temperature])
+        value = tfgumbel.expectation(
+            program, logits, estimator="gumbel_softmax", temperature=temperature, seed=1
+        )
+    sample, density = seen[0]
+    assert np.all(sample[:, 1] == 0.0)
+    rest = tf.gather(sample, [0, 2, 3], axis=1)
+    expected = tfd.RelaxedOneHotCategorical(0.7, logits=[0.3, -1.0, 0.8]).log_prob(rest)
+    expected += tf.reduce_sum(tf.math.log(rest), -1)
+    np.testing.assert_allclose(density, expected, rtol=1e-4, atol=1e-5)
+    for_logits, for_temperature = tape.gradient(value, [logits, temperature])
+    assert np.all(np.isfinite(for_logits)) and np.all(for_logits[:, 1] == 0.0)
+    assert np.isfinite(for_temperature) and for_temperature != 0.0
+
+
 def test_discrete_log_probs_are_tfps_and_linear_in_the_sample():
     tfd = pytest.importorskip("tensorflow_probability").distributions
     logits = tf.constant(CATEGORICAL[:1], tf.float32)

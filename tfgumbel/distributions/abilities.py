@@ -125,6 +125,14 @@ def _weighted(outcome: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     return tf.where(possible, outcome * tf.where(possible, log_probs, 0.0), happened)
 
 
+def _tempered(scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """scores / temperature; those of masked classes stay -inf, and out of its derivative."""
+    present = scores > float("-inf")
+    heat = softmax.per_class(tf.cast(temperature, scores.dtype))
+    finite = tf.where(present, scores, tf.zeros_like(scores))
+    return tf.where(present, finite * (1.0 / heat), float("-inf"))
+
+
 class OneHotCategorical(Variable):
     """Classes on the last axis; samples are one-hot."""
 
@@ -159,14 +167,12 @@ class OneHotCategorical(Variable):
         return softmax.one_hot_argmax(scores, dtype)
 
     def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        return tf.cast(softmax.tempered_softmax(scores, tf.cast(temperature, scores.dtype)), dtype)
+        return tf.cast(tf.nn.softmax(_tempered(scores, temperature)), dtype)
 
     def relax(
         self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = self.perturb(logits, seed)
-        heat = softmax.per_class(tf.cast(temperature, scores.dtype))
-        logarithm = tf.nn.log_softmax(scores * (1.0 / heat))
+        logarithm = tf.nn.log_softmax(_tempered(self.perturb(logits, seed), temperature))
         return tf.cast(tf.exp(logarithm), logits.dtype), logarithm
 
     def relaxed_log_prob(
