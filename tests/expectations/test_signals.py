@@ -123,6 +123,28 @@ def test_nvil_takes_off_mean_and_prediction_and_divides_by_the_deviation():
     np.testing.assert_allclose(losses, [np.mean((second - level) ** 2) / scale**2], rtol=1e-5)
 
 
+def test_muprop_is_its_formula():
+    """What the expansion about the mean leaves over, less the other rows' mean of that."""
+    logits = tf.constant(np.random.default_rng(4).normal(size=(7, 3)))
+    values, seen = tf.constant([1.0, -2.0, 0.5], tf.float64), []
+
+    def program(draw, logits):
+        seen.append(draw(logits))
+        return tf.linalg.matvec(seen[-1], values) ** 3
+
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = tfgumbel.expectation(program, logits, estimator="muprop", seed=4)
+    gradient = tape.gradient(value, logits).numpy()
+    sample, probs, values = seen[0].numpy(), softmax(logits.numpy()), values.numpy()
+    field = probs @ values
+    slope = 3.0 * field[:, np.newaxis] ** 2 * values
+    left = (sample @ values) ** 3 - field**3 - np.sum(slope * (sample - probs), 1)
+    signal = left - (left.sum() - left) / 6
+    linear = probs * (slope - np.sum(probs * slope, 1, keepdims=True))
+    np.testing.assert_allclose(gradient, signal[:, np.newaxis] * (sample - probs) + linear)
+
+
 def test_darn_is_its_formula_in_a_cascade_of_classes():
     """The slope at the sample, straight through later draws, times the distance to the middle."""
     first_cost, second_cost = tf.constant([1.0, -2.0, 0.5]), tf.constant([0.3, 1.5, -1.0, 2.0])
