@@ -20,7 +20,9 @@ CATEGORICAL = np.array(
         [60.0, -60.0, 59.0],
     ]
 )
-BINARY = np.array([[0.0, 1.0], [1e4, -1e4], [60.0, -60.0], [1e-3, -80.0]])
+BINARY = np.array(
+    [[0.0, 1.0], [1e4, -1e4], [60.0, -60.0], [1e-3, -80.0], [INF, -INF], [0.3, INF], [-INF, 0.3]]
+)
 CASES = [
     pytest.param(name, variable, id=f"{name}-{variable}")
     for name, entry in registry.loss_estimators().items()
@@ -54,7 +56,7 @@ def test_extremes_are_finite_and_masked_classes_get_nothing(name, variable, mode
     value, gradient = run(tf.constant(logits, tf.float32))
     assert value.shape == (len(logits),) and np.all(np.isfinite(value))
     assert np.all(np.isfinite(gradient))
-    assert not np.any(gradient.numpy()[np.isneginf(logits)])
+    assert not np.any(gradient.numpy()[np.isinf(logits)])
     certain = np.isneginf(logits).sum(1) == 2
     if certain.any():
         best = logits[certain].argmax(1)
@@ -137,6 +139,28 @@ def test_masked_classes_are_not_in_the_relaxed_density():
     for_logits, for_temperature = tape.gradient(value, [logits, temperature])
     assert np.all(np.isfinite(for_logits)) and np.all(for_logits[:, 1] == 0.0)
     assert np.isfinite(for_temperature) and for_temperature != 0.0
+
+
+def test_certain_binary_variables_are_out_of_the_temperatures_gradient():
+    temperature, seen = tf.constant(0.7), []
+
+    def program(draw, logits):
+        seen.append(draw.variable(BERNOULLI, logits))
+        return tf.reduce_sum(seen[0], -1)
+
+    with tf.GradientTape() as tape:
+        tape.watch(temperature)
+        value = tfgumbel.expectation(
+            program,
+            tf.constant([[0.3, INF, -INF]]),
+            estimator="gumbel_softmax",
+            temperature=temperature,
+            seed=1,
+        )
+    assert seen[0].numpy()[0, 1:].tolist() == [1.0, 0.0]
+    odds = tf.math.log(seen[0][0, 0] / (1.0 - seen[0][0, 0]))
+    slope = -seen[0][0, 0] * (1.0 - seen[0][0, 0]) * odds / temperature
+    np.testing.assert_allclose(tape.gradient(value, temperature), slope, rtol=1e-4)
 
 
 def test_discrete_log_probs_are_tfps_and_linear_in_the_sample():

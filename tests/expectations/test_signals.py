@@ -226,7 +226,6 @@ def test_draws_of_one_shape_have_noise_of_their_own_in_every_run(name, variable)
 )
 def test_no_run_of_a_program_sees_a_masked_class(name):
     """Nor do relaxed samples, the mean field, and those given the outcome."""
-    options = {"control": expectations.RelaxControl(hidden=3)} if name == "relax" else {}
     logits = tf.constant(np.tile([[0.5, -np.inf, 0.0]], (30, 1)), tf.float32)
     runs = []
 
@@ -242,13 +241,31 @@ def test_no_run_of_a_program_sees_a_masked_class(name):
             estimator=name,
             seed=0,
             num_samples=registry.get(name).min_samples,
-            **options,
         )
     gradient = tape.gradient(value, logits)
     assert all(np.all(sample[:, 1] == 0.0) for sample in runs)
     assert np.all(np.isfinite(value)) and np.all(np.isfinite(gradient))
-    if options:
-        assert all(np.all(np.isfinite(loss)) for loss in options["control"].losses)
+
+
+@pytest.mark.parametrize("name", ["rebar", "relax"])
+@pytest.mark.parametrize("variable", [ONE_HOT_CATEGORICAL, BERNOULLI], ids=str)
+def test_control_variates_learn_from_what_is_certain_too(name, variable):
+    rows = [[0.5, -np.inf, 0.0], [-np.inf, -np.inf, 1.0]]
+    if variable is BERNOULLI:
+        rows = [[0.5, -np.inf, np.inf], [np.inf, -np.inf, -1.0]]
+    option, layer = "parameters", expectations.RebarParameters()
+    if name == "relax":
+        option, layer = "control", expectations.RelaxControl(hidden=3)
+
+    def program(draw, logits):
+        return tf.linalg.matvec(draw.variable(variable, logits), [1.0, 3.0, -2.0]) ** 2
+
+    with tf.GradientTape() as tape:
+        tfgumbel.expectation(program, tf.constant(rows), estimator=name, seed=0, **{option: layer})
+        loss = tf.add_n(layer.losses)
+    slopes = tape.gradient(loss, layer.trainable_variables)
+    assert loss == 0.0 and all(np.all(np.isfinite(slope)) for slope in slopes)
+    assert np.any(slopes[0] != 0.0)
 
 
 def test_what_is_impossible_may_cost_anything():

@@ -126,11 +126,10 @@ def _weighted(outcome: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
 
 
 def _tempered(scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
-    """scores / temperature; those of masked classes stay -inf, and out of its derivative."""
-    present = scores > float("-inf")
-    heat = softmax.per_class(tf.cast(temperature, scores.dtype))
-    finite = tf.where(present, scores, tf.zeros_like(scores))
-    return tf.where(present, finite * (1.0 / heat), float("-inf"))
+    """scores / temperature; infinite ones, of certain outcomes, stay, and out of its derivative."""
+    finite = tf.math.is_finite(scores)
+    tempered = sigmoid.temper(tf.where(finite, scores, tf.zeros_like(scores)), temperature)
+    return tf.where(finite, tempered, tf.stop_gradient(scores))
 
 
 class OneHotCategorical(Variable):
@@ -167,12 +166,15 @@ class OneHotCategorical(Variable):
         return softmax.one_hot_argmax(scores, dtype)
 
     def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        return tf.cast(tf.nn.softmax(_tempered(scores, temperature)), dtype)
+        heat = softmax.per_class(tf.cast(temperature, scores.dtype))
+        return tf.cast(tf.nn.softmax(_tempered(scores, heat)), dtype)
 
     def relax(
         self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        logarithm = tf.nn.log_softmax(_tempered(self.perturb(logits, seed), temperature))
+        scores = self.perturb(logits, seed)
+        heat = softmax.per_class(tf.cast(temperature, scores.dtype))
+        logarithm = tf.nn.log_softmax(_tempered(scores, heat))
         return tf.cast(tf.exp(logarithm), logits.dtype), logarithm
 
     def relaxed_log_prob(
@@ -245,15 +247,13 @@ class Bernoulli(Variable):
         return sigmoid.threshold(scores, dtype)
 
     def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        return tf.cast(
-            tf.sigmoid(sigmoid.temper(scores, tf.cast(temperature, scores.dtype))), dtype
-        )
+        return tf.cast(tf.sigmoid(_tempered(scores, tf.cast(temperature, scores.dtype))), dtype)
 
     def relax(
         self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         scores = self.perturb(logits, seed)
-        odds = sigmoid.temper(scores, tf.cast(temperature, scores.dtype))
+        odds = _tempered(scores, tf.cast(temperature, scores.dtype))
         return tf.cast(tf.sigmoid(odds), logits.dtype), odds
 
     def relaxed_log_prob(
