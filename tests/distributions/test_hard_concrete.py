@@ -19,7 +19,7 @@ def gates(temperature: float, ends: tuple[float, float] = ENDS) -> HardConcrete:
 
 
 @pytest.mark.parametrize(
-    ("temperature", "ends"), zip(TEMPERATURES, [ENDS, (-0.4, 1.2), ENDS], strict=True)
+    ("temperature", "ends"), list(zip(TEMPERATURES, [ENDS, (-0.4, 1.2), ENDS], strict=True))
 )
 def test_masses_and_density_add_up_to_one_and_match_the_cdf(
     temperature: float, ends: tuple[float, float]

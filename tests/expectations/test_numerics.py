@@ -122,7 +122,8 @@ def test_masked_classes_are_not_in_the_relaxed_density():
 
     def program(draw, logits):
         sample = draw(logits)
-        seen.append((sample, draw.log_prob(logits, sample)))
+        other = draw.log_prob(tf.constant([0.1, 5.0, 0.5, -0.2]), sample, temperature=0.4)
+        seen.append((sample, draw.log_prob(logits, sample), other))
         return seen[0][1] + sample[:, 2]
 
     with tf.GradientTape() as tape:
@@ -130,12 +131,14 @@ def test_masked_classes_are_not_in_the_relaxed_density():
         value = tfgumbel.expectation(
             program, logits, estimator="gumbel_softmax", temperature=temperature, seed=1
         )
-    sample, density = seen[0]
+    sample, *densities = seen[0]
     assert np.all(sample[:, 1] == 0.0)
     rest = tf.gather(sample, [0, 2, 3], axis=1)
-    expected = tfd.RelaxedOneHotCategorical(0.7, logits=[0.3, -1.0, 0.8]).log_prob(rest)
-    expected += tf.reduce_sum(tf.math.log(rest), -1)
-    np.testing.assert_allclose(density, expected, rtol=1e-4, atol=1e-5)
+    laws = (0.7, [0.3, -1.0, 0.8]), (0.4, [0.1, 0.5, -0.2])  # what the sample lacks is left out
+    for density, (heat, others) in zip(densities, laws, strict=True):
+        expected = tfd.RelaxedOneHotCategorical(heat, logits=others).log_prob(rest)
+        expected += tf.reduce_sum(tf.math.log(rest), -1)
+        np.testing.assert_allclose(density, expected, rtol=1e-4, atol=1e-5)
     for_logits, for_temperature = tape.gradient(value, [logits, temperature])
     assert np.all(np.isfinite(for_logits)) and np.all(for_logits[:, 1] == 0.0)
     assert np.isfinite(for_temperature) and for_temperature != 0.0
