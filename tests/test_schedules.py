@@ -109,6 +109,28 @@ def test_callback_follows_the_optimizers_steps_across_fits():
     assert history["temperature"] == [1.0 - 7 / 16]
 
 
+def test_callback_counts_batches_where_there_is_no_optimizer():
+    latent = layers.GumbelSoftmaxLayer(seed=0)
+    callback = schedules.TemperatureSchedule(
+        schedules.LinearTemperature(1.0, 0.5, num_steps=4), layers=[latent]
+    )
+    callback.set_model(keras.Sequential([latent]))
+    for _ in range(2):  # a second fit starts again
+        used = []
+        callback.on_train_begin()
+        for batch in range(3):
+            callback.on_train_batch_begin(batch)
+            used.append(float(latent.temperature))
+        assert used == [1.0, 0.875, 0.75]
+
+
+def test_callback_holds_a_schedule_that_ends_at_nothing_above_it():
+    latent = layers.GumbelSoftmaxLayer(seed=0)
+    schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 2, end_learning_rate=0.0)
+    history = fit(make_model(latent), [schedules.TemperatureSchedule(schedule)], epochs=1)
+    np.testing.assert_allclose(history["temperature"], [schedules.MIN_TEMPERATURE])
+
+
 def test_callback_finds_nested_layers_and_tells_them_apart():
     first, second = layers.GumbelSoftmaxLayer(name="first"), layers.GumbelRaoLayer(name="second")
     model = make_model(keras.Sequential([first]), second)

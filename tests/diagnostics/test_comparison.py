@@ -13,8 +13,11 @@ import tensorflow as tf
 import tfgumbel
 from tests.reference import conditional_derivatives, sample_conditional_derivatives, softmax
 from tfgumbel.diagnostics import compare_estimators, exact_expectation
-from tfgumbel.diagnostics.comparison import Measurement
+from tfgumbel.diagnostics.comparison import Measurement, summarize
+from tfgumbel.diagnostics.enumeration import outcome_codes, outcomes
+from tfgumbel.diagnostics.moments import within_outcome_variance
 from tfgumbel.distributions import Bernoulli
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 
 LOGITS = np.array([0.2, -0.6, 1.1])
 COST = np.array([1.0, -0.5, 0.3])
@@ -83,6 +86,67 @@ def test_truth_of_bernoulli_variables_and_masked_classes():
         lambda d: tf.math.log(1.0 - d[:, 0]), tf.constant([-np.inf, 0.0, 1.0])
     )
     assert masked == 0.0 and gradient.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_truth_of_more_outcomes_than_are_taken_at_a_time():
+    # 8,192 of them: two chunks.
+    logits, slopes = np.linspace(-1.0, 1.0, 13), np.linspace(1.0, 2.0, 13)
+    mean, gradient = exact_expectation(
+        lambda d: tf.linalg.matvec(d, tf.constant(slopes)), Bernoulli(logits=tf.constant(logits))
+    )
+    probs = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(mean, probs @ slopes, rtol=1e-10)
+    np.testing.assert_allclose(gradient, slopes * probs * (1 - probs), rtol=1e-10)
+
+
+def test_every_joint_outcome_has_a_code_of_its_own():
+    every = outcomes(np.arange(27), (3, 3))
+    codes = outcome_codes(ONE_HOT_CATEGORICAL, tf.constant(every, tf.float32)[:, :2])
+    assert sorted(set(codes.numpy())) == list(range(9))
+    every = outcomes(np.arange(27), (3, 1, 3))
+    codes = outcome_codes(ONE_HOT_CATEGORICAL, tf.constant(every, tf.float32))
+    np.testing.assert_array_equal(codes, np.arange(27))
+
+
+def sums_of(draws, codes, truth, num_outcomes):
+    """The sums that make a row, from draws at hand."""
+    error = draws - truth
+    square = np.sum(error**2, 1)
+    chosen = codes == np.arange(num_outcomes)[:, np.newaxis]
+    cosine = draws @ truth / np.linalg.norm(draws, axis=1) / np.linalg.norm(truth)
+    return {
+        "count": chosen.sum(1).astype(float),
+        "error": chosen @ error,
+        "square": chosen @ square,
+        "square_by_entry": np.sum(error**2, 0),
+        "fourth": np.sum(square**2),
+        "cosine": cosine.sum(),
+    }
+
+
+def test_a_row_is_the_sample_moments_of_its_draws():
+    rng = np.random.default_rng(0)
+    draws, truth = rng.normal(size=(11, 3)) + 0.5, np.array([1.0, -0.5, 0.2])
+    codes = np.array([0] * 5 + [1] * 4 + [2] * 2)
+    row = summarize("own", sums_of(draws, codes, truth, 4), truth, 0.0)
+    square = np.sum((draws - truth) ** 2, 1)
+    np.testing.assert_allclose(row.mean, draws.mean(0))
+    np.testing.assert_allclose(row.bias, np.linalg.norm(draws.mean(0) - truth))
+    np.testing.assert_allclose(row.variance, draws.var(0, ddof=1).sum())
+    np.testing.assert_allclose(row.bias_standard_error, np.sqrt(row.variance / 11))
+    np.testing.assert_allclose(row.standard_error, draws.std(0, ddof=1) / np.sqrt(11))
+    np.testing.assert_allclose(row.mse, square.mean())
+    np.testing.assert_allclose(row.mse_standard_error, square.std(ddof=1) / np.sqrt(11))
+    within = [draws[codes == code].var(0, ddof=1).sum() for code in range(3)]
+    np.testing.assert_allclose(row.within_variance, np.array([5, 4, 2]) @ within / 11)
+
+
+def test_outcomes_drawn_once_say_nothing_of_the_variance_within():
+    draws, truth = np.array([[1.0], [3.0], [7.0], [2.0]]), np.array([1.0])
+    sums = sums_of(draws, np.array([0, 0, 1, 2]), truth, 4)
+    np.testing.assert_allclose(within_outcome_variance(sums), 2.0)
+    alone = sums_of(draws[:2], np.array([0, 1]), truth, 2)
+    assert np.isnan(within_outcome_variance(alone))
 
 
 def test_means_and_between_variances_are_the_exact_ones():

@@ -11,13 +11,20 @@ LOGITS = np.array([-4.0, -1.0, 0.0, 0.7, 3.0])
 TEMPERATURES = [0.1, 2.0 / 3.0, 2.0]
 
 
-def gates(temperature: float) -> HardConcrete:
-    return HardConcrete(tf.constant(LOGITS, tf.float64), temperature=temperature)
+ENDS = (-0.1, 1.1)
 
 
-@pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_masses_and_density_add_up_to_one_and_match_the_cdf(temperature: float) -> None:
-    distribution = gates(temperature)
+def gates(temperature: float, ends: tuple[float, float] = ENDS) -> HardConcrete:
+    return HardConcrete(tf.constant(LOGITS, tf.float64), temperature, *ends)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "ends"), list(zip(TEMPERATURES, [ENDS, (-0.4, 1.2), ENDS], strict=True))
+)
+def test_masses_and_density_add_up_to_one_and_match_the_cdf(
+    temperature: float, ends: tuple[float, float]
+) -> None:
+    distribution = gates(temperature, ends)
     grid, weights = np.polynomial.legendre.leggauss(400)
     for end in (0.3, 1.0):
         points = 0.5 * end * (grid + 1)
@@ -27,6 +34,10 @@ def test_masses_and_density_add_up_to_one_and_match_the_cdf(temperature: float) 
         if end == 1.0:
             mass += distribution.prob(1.0).numpy()
         np.testing.assert_allclose(mass, distribution.cdf(end).numpy(), rtol=0, atol=1e-9)
+    # P(gate = 0) from the stretched Concrete's definition.
+    shift = temperature * np.log(-ends[0] / ends[1])
+    np.testing.assert_allclose(distribution.prob(0.0), special.expit(shift - LOGITS), rtol=1e-12)
+    np.testing.assert_allclose(distribution.expected_l0(), special.expit(LOGITS - shift))
     assert np.all(distribution.cdf(-1e-9).numpy() == 0)
     assert np.all(np.isneginf(distribution.log_prob([[-0.1], [1.1]]).numpy()))
 

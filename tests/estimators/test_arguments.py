@@ -90,8 +90,8 @@ def test_uniform_is_uniform_on_the_open_interval(dtype: str) -> None:
     assert draws.dtype == (np.float64 if dtype == "float64" else np.float32)
     assert draws.min() > 0 and draws.max() < 1
     assert stats.kstest(draws, "uniform").pvalue > 1e-4
-    if dtype != "float64":  # on the grid's midpoints, so that 1 - u is a draw as well
-        assert np.all(draws * 2**24 % 2 == 1)
+    # On the grid's midpoints, so that 1 - u is a draw as well.
+    assert np.all(draws * 2.0 ** (53 if dtype == "float64" else 24) % 2 == 1)
 
 
 def test_noise_has_its_distribution() -> None:

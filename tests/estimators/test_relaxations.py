@@ -28,6 +28,17 @@ def test_rounding_probabilities_are_the_softmax_at_every_temperature(temperature
     assert np.all(np.abs(hits - expected) < 5 * np.sqrt(expected * (1 - expected) / ROWS))
 
 
+@pytest.mark.parametrize("name", ["gumbel_max", "gumbel_softmax"])
+def test_large_logits_do_not_swallow_the_noise(name: str) -> None:
+    # Near 2^23 a float32 step is 1: noise added there would be whole numbers, with many ties.
+    logits = np.float32(2**23) + np.array([0.0, 1.0, 2.0], np.float32)
+    batch = tf.constant(np.broadcast_to(logits, (ROWS, 3)))
+    sample = tfgumbel.registry.get(name)(batch, temperature=1.0, seed=0).numpy()
+    expected = reference.softmax(np.arange(3.0))
+    hits = np.bincount(sample.argmax(-1), minlength=3) / ROWS
+    assert np.all(np.abs(hits - expected) < 5 * np.sqrt(expected * (1 - expected) / ROWS))
+
+
 def test_zero_temperature_limit_is_the_categorical() -> None:
     cold = draw("gumbel_softmax", LOGITS, 1e-3)
     hard = draw("gumbel_max", LOGITS, 1.0)

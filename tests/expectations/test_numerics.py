@@ -20,7 +20,9 @@ CATEGORICAL = np.array(
         [60.0, -60.0, 59.0],
     ]
 )
-BINARY = np.array([[0.0, 1.0], [1e4, -1e4], [60.0, -60.0], [1e-3, -80.0]])
+BINARY = np.array(
+    [[0.0, 1.0], [1e4, -1e4], [60.0, -60.0], [1e-3, -80.0], [INF, -INF], [0.3, INF], [-INF, 0.3]]
+)
 CASES = [
     pytest.param(name, variable, id=f"{name}-{variable}")
     for name, entry in registry.loss_estimators().items()
@@ -54,7 +56,7 @@ def test_extremes_are_finite_and_masked_classes_get_nothing(name, variable, mode
     value, gradient = run(tf.constant(logits, tf.float32))
     assert value.shape == (len(logits),) and np.all(np.isfinite(value))
     assert np.all(np.isfinite(gradient))
-    assert not np.any(gradient.numpy()[np.isneginf(logits)])
+    assert not np.any(gradient.numpy()[np.isinf(logits)])
     certain = np.isneginf(logits).sum(1) == 2
     if certain.any():
         best = logits[certain].argmax(1)
@@ -110,6 +112,58 @@ def test_relaxed_densities_are_tfps_with_both_temperatures():
     jacobian = tf.math.log(sample) + tf.math.log1p(-sample)
     expected = tfd.RelaxedBernoulli(0.4, logits=prior).log_prob(sample) + jacobian
     np.testing.assert_allclose(density, tf.reduce_sum(expected, -1), rtol=1e-4, atol=1e-4)
+
+
+def test_masked_classes_are_not_in_the_relaxed_density():
+    """It is that of the others alone, and finite in every derivative, the temperature's too."""
+    tfd = pytest.importorskip("tensorflow_probability").distributions
+    logits = tf.constant([[0.3, -INF, -1.0, 0.8]] * 5)
+    temperature, seen = tf.constant(0.7), []
+
+    def program(draw, logits):
+        sample = draw(logits)
+        other = draw.log_prob(tf.constant([0.1, 5.0, 0.5, -0.2]), sample, temperature=0.4)
+        seen.append((sample, draw.log_prob(logits, sample), other))
+        return seen[0][1] + sample[:, 2]
+
+    with tf.GradientTape() as tape:
+        tape.watch([logits, temperature])
+        value = tfgumbel.expectation(
+            program, logits, estimator="gumbel_softmax", temperature=temperature, seed=1
+        )
+    sample, *densities = seen[0]
+    assert np.all(sample[:, 1] == 0.0)
+    rest = tf.gather(sample, [0, 2, 3], axis=1)
+    laws = (0.7, [0.3, -1.0, 0.8]), (0.4, [0.1, 0.5, -0.2])  # what the sample lacks is left out
+    for density, (heat, others) in zip(densities, laws, strict=True):
+        expected = tfd.RelaxedOneHotCategorical(heat, logits=others).log_prob(rest)
+        expected += tf.reduce_sum(tf.math.log(rest), -1)
+        np.testing.assert_allclose(density, expected, rtol=1e-4, atol=1e-5)
+    for_logits, for_temperature = tape.gradient(value, [logits, temperature])
+    assert np.all(np.isfinite(for_logits)) and np.all(for_logits[:, 1] == 0.0)
+    assert np.isfinite(for_temperature) and for_temperature != 0.0
+
+
+def test_certain_binary_variables_are_out_of_the_temperatures_gradient():
+    temperature, seen = tf.constant(0.7), []
+
+    def program(draw, logits):
+        seen.append(draw.variable(BERNOULLI, logits))
+        return tf.reduce_sum(seen[0], -1)
+
+    with tf.GradientTape() as tape:
+        tape.watch(temperature)
+        value = tfgumbel.expectation(
+            program,
+            tf.constant([[0.3, INF, -INF]]),
+            estimator="gumbel_softmax",
+            temperature=temperature,
+            seed=1,
+        )
+    assert seen[0].numpy()[0, 1:].tolist() == [1.0, 0.0]
+    odds = tf.math.log(seen[0][0, 0] / (1.0 - seen[0][0, 0]))
+    slope = -seen[0][0, 0] * (1.0 - seen[0][0, 0]) * odds / temperature
+    np.testing.assert_allclose(tape.gradient(value, temperature), slope, rtol=1e-4)
 
 
 def test_discrete_log_probs_are_tfps_and_linear_in_the_sample():

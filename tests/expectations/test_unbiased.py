@@ -1,6 +1,7 @@
 """Estimators that claim no bias, against sums over all outcomes by itertools."""
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 import tfgumbel
 from tests.expectations.programs import CASES, derivative, z_scores
+from tests.reference import softmax
 from tfgumbel import expectations, registry
 from tfgumbel.distributions.abilities import BERNOULLI
 
@@ -19,17 +21,17 @@ SINGLE = {"sum_and_sample", "unordered_set"}
 OPTIONS = {
     "sum_and_sample-2": ("sum_and_sample", {"num_summed": 2}),
     "unordered_set-3": ("unordered_set", {"set_size": 3}),
-    "unordered_set-4": ("unordered_set", {"set_size": 4}),
     "rebar-hot": ("rebar", {"temperature": 1.5, "scale": 0.6}),
 }
 NAMES = [*registry.loss_estimators(), *(name for name in OPTIONS if "-" in name)]
 
 
-def gradients(program, parameters, name, **arguments):
+def gradients(program, parameters, name, num_draws=NUM_DRAWS, **arguments):
     """Values and gradients of many independent expectations, one for each row."""
-    shape = [NUM_DRAWS // 2 if name == "enumeration" else NUM_DRAWS] + [1] * parameters.ndim
-    shape[0] = 3 if name == "enumeration" else NUM_DRAWS
-    repeated = tf.tile(tf.constant(parameters, tf.float64)[tf.newaxis], shape)
+    rows = 3 if name == "enumeration" else num_draws
+    repeated = tf.tile(
+        tf.constant(parameters, tf.float64)[tf.newaxis], [rows] + [1] * parameters.ndim
+    )
     estimator = OPTIONS[name] if "-" in name else name
 
     @tf.function(autograph=False)
@@ -54,7 +56,7 @@ PAIRS = [
     pytest.param(name, case, id=f"{name}-{case.name}")
     for name in NAMES
     for case in CASES.values()
-    if name not in BIASED and applies(name, case)
+    if name not in BIASED and not name.startswith("unordered_set") and applies(name, case)
 ]
 
 
@@ -73,6 +75,39 @@ def test_values_and_gradients_are_those_of_the_sum_over_outcomes(name, case):
     assert np.abs(z_scores(gradient, truth)).max() < 5
     total_error = np.sqrt(gradient.var(0).sum() / len(gradient))
     assert 5 * total_error < 0.1 * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize(("set_size", "rows"), [(2, 10_000), (3, 5_000), (4, 50)])
+def test_unordered_sets_average_to_the_truth(set_size, rows):
+    """Given its set the estimate has no noise: a sum over all sets, and their frequencies."""
+    case, seen = CASES["single"], []
+
+    def program(draw, logits):
+        sample = draw(logits)
+        seen.append(sample)
+        return case.program(lambda _: sample, logits)
+
+    logits = tf.tile(tf.constant(case.parameters)[tf.newaxis], [rows, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = tfgumbel.expectation(
+            program, logits, estimator="unordered_set", set_size=set_size, seed=7
+        )
+    estimates = np.column_stack([value, tape.gradient(value, logits)])
+    drawn = tf.reduce_sum(tf.reshape(seen[0], [set_size, -1, 4]), 0).numpy() > 0
+    probs, mean = softmax(case.parameters), 0.0
+    for chosen in itertools.combinations(range(4), set_size):
+        chance = 0.0
+        for order in itertools.permutations(chosen):
+            left = 1.0 - np.cumsum(probs[list(order)]) + probs[list(order)]
+            chance += np.prod(probs[list(order)] / left)
+        same = np.all(drawn == np.isin(range(4), chosen), axis=1)
+        error = np.sqrt(chance * abs(1.0 - chance) / rows)
+        assert abs(same.mean() - chance) <= 5 * error + 1e-9
+        np.testing.assert_allclose(np.ptp(estimates[same], axis=0), 0.0, atol=1e-9)
+        mean += chance * estimates[same][0]
+    np.testing.assert_allclose(mean[0], case.value(case.parameters), rtol=1e-6)
+    np.testing.assert_allclose(mean[1:], derivative(case.value, case.parameters), atol=1e-6)
 
 
 def _scaled(program, scale, draw, inputs):
@@ -120,16 +155,19 @@ def test_darn_is_exact_where_the_cost_is_quadratic_in_each_binary_variable():
 
 
 def test_variances_are_in_the_order_that_they_should_be():
-    def spread(name, case, **arguments):
-        _, gradient = gradients(CASES[case].program, CASES[case].parameters, name, **arguments)
+    # 20,000 draws know a variance to 2%, one standard error; the ratios are .79, .84, .81, .22, .2.
+    def spread(name, case, num_draws=20_000, **arguments):
+        program, parameters = CASES[case].program, CASES[case].parameters
+        _, gradient = gradients(program, parameters, name, num_draws=num_draws, **arguments)
         return gradient.var(0).sum()
 
     plain, loo = (spread(n, "parallel", num_samples=4) for n in ("reinforce", "reinforce_loo"))
     assert loo < 0.85 * plain
-    assert spread("disarm", "binary") < 0.95 * spread("arm", "binary")
+    assert spread("disarm", "binary") < 0.9 * spread("arm", "binary")
     assert spread("rebar", "single") < 0.9 * spread("reinforce", "single")
-    assert spread("sum_and_sample-2", "single") < spread("sum_and_sample", "single")
-    assert spread("unordered_set-3", "single") < spread("unordered_set", "single")
+    assert spread("sum_and_sample-2", "single") < 0.3 * spread("sum_and_sample", "single")
+    three, two = (spread(n, "single", 2_000) for n in ("unordered_set-3", "unordered_set"))
+    assert three < 0.3 * two
 
 
 def test_muprop_leaves_little_of_a_cost_that_is_nearly_linear():

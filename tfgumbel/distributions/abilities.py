@@ -125,6 +125,13 @@ def _weighted(outcome: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     return tf.where(possible, outcome * tf.where(possible, log_probs, 0.0), happened)
 
 
+def _tempered(scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """scores / temperature; infinite ones, of certain outcomes, stay, and out of its derivative."""
+    finite = tf.math.is_finite(scores)
+    tempered = sigmoid.temper(tf.where(finite, scores, tf.zeros_like(scores)), temperature)
+    return tf.where(finite, tempered, tf.stop_gradient(scores))
+
+
 class OneHotCategorical(Variable):
     """Classes on the last axis; samples are one-hot."""
 
@@ -159,14 +166,15 @@ class OneHotCategorical(Variable):
         return softmax.one_hot_argmax(scores, dtype)
 
     def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        return tf.cast(softmax.tempered_softmax(scores, tf.cast(temperature, scores.dtype)), dtype)
+        heat = softmax.per_class(tf.cast(temperature, scores.dtype))
+        return tf.cast(tf.nn.softmax(_tempered(scores, heat)), dtype)
 
     def relax(
         self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         scores = self.perturb(logits, seed)
         heat = softmax.per_class(tf.cast(temperature, scores.dtype))
-        logarithm = tf.nn.log_softmax(scores * (1.0 / heat))
+        logarithm = tf.nn.log_softmax(_tempered(scores, heat))
         return tf.cast(tf.exp(logarithm), logits.dtype), logarithm
 
     def relaxed_log_prob(
@@ -239,15 +247,13 @@ class Bernoulli(Variable):
         return sigmoid.threshold(scores, dtype)
 
     def squash(self, scores: tf.Tensor, temperature: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        return tf.cast(
-            tf.sigmoid(sigmoid.temper(scores, tf.cast(temperature, scores.dtype))), dtype
-        )
+        return tf.cast(tf.sigmoid(_tempered(scores, tf.cast(temperature, scores.dtype))), dtype)
 
     def relax(
         self, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         scores = self.perturb(logits, seed)
-        odds = sigmoid.temper(scores, tf.cast(temperature, scores.dtype))
+        odds = _tempered(scores, tf.cast(temperature, scores.dtype))
         return tf.cast(tf.sigmoid(odds), logits.dtype), odds
 
     def relaxed_log_prob(

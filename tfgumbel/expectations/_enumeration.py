@@ -67,9 +67,9 @@ def enumeration(
     for site, outcome in zip(run.sites, run.samples, strict=True):
         chosen = tf.exp(site.log_prob(outcome))
         probability *= tf.reshape(tf.cast(chosen, run.costs.dtype), tf.shape(run.costs))
-    # What is impossible may cost anything.
-    terms = tf.where(probability > 0, probability * run.costs, tf.zeros_like(run.costs))
-    return tf.reduce_sum(terms, axis=0) / program.num_samples
+    # What is impossible may cost anything: taken out before the product, and so of its gradient.
+    costs = tf.where(probability > 0, run.costs, tf.zeros_like(run.costs))
+    return tf.reduce_sum(probability * costs, axis=0) / program.num_samples
 
 
 def _shape(site: Site) -> tuple[int, int]:

@@ -50,8 +50,8 @@ class RelaxControl(RebarParameters):
         sizes = [score.shape[1:].num_elements() for score in scores]
         flat = [tf.ensure_shape(one, [None, size]) for one, size in zip(flat, sizes, strict=True)]
         joined = tf.concat([tf.cast(one, tf.float32) for one in flat], axis=-1)
-        # A masked class has a score of -inf.
-        return self._network(tf.maximum(joined, -1e4))[:, 0]
+        # A masked class has a score of -inf, a certain binary variable either infinity.
+        return self._network(tf.clip_by_value(joined, -1e4, 1e4))[:, 0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "hidden": self.hidden}
