@@ -8,6 +8,7 @@ import keras
 from pruning.groups.targets import Filter, iterate_layers
 from pruning.methods.learned import SCORE_LEARNING_RATE
 from pruning.pruned_model import PrunedModel
+from pruning.results.finite import check_finite
 from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 
@@ -31,6 +32,7 @@ def prune(
     score_learning_rate: float = SCORE_LEARNING_RATE,
     total_steps: int | None = None,
     seed: int | None = None,
+    renew_statistics: bool = True,
 ) -> PrunedModel:
     """Learns which weights of a Keras model to keep, under an exact budget.
 
@@ -47,8 +49,8 @@ def prune(
         method: `"learned"`, or a baseline at the same budgets and schedule: `"magnitude"` (gradual,
             the largest weights) or `"random"`.
         scope: `"global"` (default): the budget goes where it is worth most; `"layer"`: every
-            target at the same density; or a dict from each target's name to its own k, with `k`
-            left out.
+            target at the same density; or a dict to a k of its own from each target's name, or
+            from a regular expression, for every target that it fits alone, with `k` left out.
         structure: `"unstructured"`, `"filter"` (whole output channels) or `"n:m"`, such as
             `"2:4"`: n of every m consecutive inputs, with `k` left out.
         block: `(outputs, inputs)`, such as `(1, 4)`: zeros in blocks of so many consecutive
@@ -67,15 +69,18 @@ def prune(
         total_steps: length of the schedule in training steps; None lets `fit` set it to
             `epochs * steps_per_epoch`. Needed for custom loops and for training in pieces.
         seed: seed of the noise; None takes one from Python's generator.
+        renew_statistics: whether `BatchNormalization` forgets the moving statistics of randomly
+            masked batches once the mask is fixed; False leaves them to its momentum.
 
     Returns:
         pruned: a `pruning.PrunedModel`, not compiled. What it does not prune, and why, is in
         `pruned.left`, and logged at level INFO to the logger `"tfgumbel"`.
 
     Raises:
-        TypeError: `model` is not a Keras model, `k` not a number, or a filter of no known kind.
-        ValueError: the model is not built, has nothing to prune or is being pruned already, or an
-            argument is out of range.
+        TypeError: `model` is not a Keras model, `k` not a number, or a filter or schedule of no
+            known kind.
+        ValueError: the model is not built, has nothing to prune, has weights that are not finite or
+            is being pruned already, or an argument is out of range.
 
     Example:
         >>> import keras, numpy as np, tfgumbel
@@ -107,6 +112,7 @@ def prune(
                 fix="call its `finalize()`, and prune the result",
             )
         )
+    check_finite(model)
     pruned = PrunedModel(
         model,
         k,
@@ -123,6 +129,7 @@ def prune(
         score_learning_rate=score_learning_rate,
         total_steps=total_steps,
         seed=seed,
+        renew_statistics=renew_statistics,
     )
     for name, reason in pruned.left.items():
         logger.info("Not pruned: %s (%s).", name, reason)

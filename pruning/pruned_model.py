@@ -17,11 +17,12 @@ from pruning.masks.slopes import SLOPES
 from pruning.methods import METHODS
 from pruning.results.finish import compile_alike, finalize
 from pruning.results.report import SparsityReport, sparsity_report
-from pruning.training.callbacks import ScheduleLength
+from pruning.training.callbacks import ScheduleLength, StopOnDivergence
 from pruning.training.learning_rates import own_optimizer, with_length
 from pruning.training.schedules import PruningSchedule
+from pruning.training.statistics import MovingStatistics
 from tfgumbel.internal import validation
-from tfgumbel.internal.files import whole_file
+from tfgumbel.internal.files import reading, whole_file
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -66,6 +67,7 @@ class PrunedModel(keras.Model):
         score_learning_rate: float,
         total_steps: int | None,
         seed: int | None,
+        renew_statistics: bool = True,
         targets: Filter | None = None,
         exclude: Filter | None = None,
         target_indices: Sequence[int] | None = None,
@@ -74,6 +76,15 @@ class PrunedModel(keras.Model):
     ):
         super().__init__(**kwargs)
         validation.one_of("method", method, METHODS)
+        if not isinstance(schedule, PruningSchedule | None):
+            raise TypeError(
+                validation.describe(
+                    "`schedule` is no schedule.",
+                    expected="a pruning.PruningSchedule, or None for the default one",
+                    received=schedule,
+                    fix="pass pruning.PruningSchedule(start=0.1, end=0.5), say",
+                )
+            )
         self.num_samples = validation.positive_integer("num_samples", num_samples)
         self.explicit_total = (
             None if total_steps is None else validation.positive_integer("total_steps", total_steps)
@@ -87,7 +98,7 @@ class PrunedModel(keras.Model):
         self.targets = tuple(chosen)
         self.left = dict(left or {})
         # Python's generator, which keras.utils.set_random_seed sets.
-        seed = randrange(2**31) if seed is None else int(seed)
+        seed = randrange(2**31) if seed is None else validation.integer("seed", seed)
         structure = parse_structure(structure, block)
         groups = structure.groups(self.targets)
         budget = structure.budget(self.targets, groups, k, scope)
@@ -105,6 +116,7 @@ class PrunedModel(keras.Model):
             hard=bool(hard),
             score_gradient=validation.one_of("score_gradient", score_gradient, SLOPES),
         )
+        self.statistics = MovingStatistics(model) if renew_statistics else None
         # What a file holds besides the model, the targets and the schedule.
         self._arguments = {
             "k": k,
@@ -117,6 +129,7 @@ class PrunedModel(keras.Model):
             "score_learning_rate": rate,
             "total_steps": self.explicit_total,
             "seed": seed,
+            "renew_statistics": bool(renew_statistics),
         }
         # One fused pass over weights, scores and moments instead of one for each operation.
         self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
@@ -205,6 +218,8 @@ class PrunedModel(keras.Model):
                 # Moving statistics, seeds, metrics: what the model itself updates.
                 value = scope.get_current_value(variable)
                 if value is not None:
+                    if training and self.statistics is not None:
+                        value = self.statistics.renewed(variable, value, self.masks.batches(draw))
                     variable.assign(value)
         for loss in scope.losses:
             self.add_loss(loss)
@@ -265,6 +280,7 @@ class PrunedModel(keras.Model):
         known = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         if known:
             optimizer.apply(*zip(*known, strict=True))
+        self.masks.watch(self.trainable_variables)
         if to_scores is not None:
             to_scores /= optimizer.scale_loss(tf.ones([]))
         return self.masks.update(self._target_weights(), to_scores, self._fuses())
@@ -306,20 +322,35 @@ class PrunedModel(keras.Model):
 
         With `total_steps` given to `prune` it has that length instead, for training in several
         calls. Once the schedule is over, training goes on with the mask fixed.
+
+        Raises:
+            FloatingPointError: the weights are NaN or infinite, after the step that made them so.
         """
         call = inspect.signature(super().fit).bind(*args, **kwargs)
         callbacks = call.arguments.get("callbacks")
-        length = ScheduleLength()
+        own = [ScheduleLength(), StopOnDivergence()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(length)
-            length.set_model(self)
-            length.set_params(callbacks.params)
+            for callback in own:
+                callbacks.append(callback)
+                callback.set_model(self)
+                callback.set_params(callbacks.params)
         else:
             listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-            call.arguments["callbacks"] = [length, *(c for c in listed if c is not None)]
+            call.arguments["callbacks"] = [*own, *(c for c in listed if c is not None)]
         return super().fit(*call.args, **call.kwargs)
 
     # Results.
+
+    def count_params(self):
+        """Number of weights of the user's model; scores and what belongs to them do not count."""
+        return self.model.count_params()
+
+    def summary(self, **kwargs):
+        """Prints that of the user's model, and what is kept of it."""
+        self.model.summary(**kwargs)
+        size = self.masks.groups.num_weights
+        say = kwargs.get("print_fn") or print
+        say(f"Pruned to {self.budget.k:,} of the {size:,} weights in {len(self.targets)} kernels")
 
     def finalize(self, fine_tune: Any = None) -> keras.Model:
         """Writes the best mask into a plain model; see `pruning.results.finish.finalize`."""
@@ -345,6 +376,13 @@ class PrunedModel(keras.Model):
         suffix = ".weights.h5" if not kwargs else ""
         with whole_file(filepath, suffix, overwrite) as path:
             super().save_weights(path, overwrite=overwrite, **kwargs)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """As `keras.Model.load_weights`; a ValueError names a file that is damaged or no match."""
+        fix = "delete it if it is damaged and take an older one, or start again; if it belongs to "
+        fix += "another model or other arguments of `prune`, make those first"
+        with reading(filepath, fix):
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def get_config(self):
         places = {id(variable): i for i, variable in enumerate(self.model.weights)}

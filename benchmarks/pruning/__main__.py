@@ -9,15 +9,15 @@ import time
 from typing import Any
 
 from absl import app, flags
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import common
-from benchmarks.pruning import export_suite, projection_suite, quality_suite, step_suite
+from benchmarks.pruning import export_suite, memory, projection_suite, quality_suite, step_suite
+from examples.common.console import Progress, console, table
 from tfgumbel.internal.files import write_json
 
 FLAGS = flags.FLAGS
-SUITES = ("steps", "projection", "export")
+SUITES = ("steps", "projection", "export", "memory")
 
 flags.DEFINE_list("suites", list(SUITES), f"Among {', '.join(SUITES)}.")
 flags.DEFINE_bool("quality", False, "Also the accuracy at each budget, on MNIST: hours.")
@@ -29,6 +29,11 @@ flags.DEFINE_list(
     "rates", list(map(str, quality_suite.RATES)), "Peak rates of Adam for magnitude pruning."
 )
 flags.DEFINE_integer("epochs", quality_suite.EPOCHS, "Of the quality suite.")
+flags.DEFINE_list(
+    "weights",
+    ["2_000_000", "20_000_000"],
+    "Of the memory suite; 100_000_000 wants the machine for itself.",
+)
 flags.DEFINE_integer("threads", 0, "Intra-op threads of TensorFlow; 0: all cores.")
 flags.DEFINE_enum(
     "clock",
@@ -41,16 +46,14 @@ flags.DEFINE_string("output", str(common.RESULTS / "pruning.json"), "Where the r
 
 def table_of(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
     """A table with a column for each field and its format."""
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for row in rows:
-        cells = [
+    cells = [
+        [
             "-" if row.get(name) is None else format(row[name], spec)
             for name, spec in columns.items()
         ]
-        table.add_row(*cells)
-    return table
+        for row in rows
+    ]
+    return table(title, list(columns), cells)
 
 
 def main(argv):
@@ -59,7 +62,7 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Flags only; received {argv[1:]}.")
     tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
-    console = Console()
+    out = console()
     result: dict[str, Any] = {}
     try:
         with open(FLAGS.output, encoding="utf-8") as file:
@@ -74,41 +77,58 @@ def main(argv):
         write_json(FLAGS.output, result)
 
     if "steps" in FLAGS.suites:
-        rows = step_suite.run(clock=getattr(time, FLAGS.clock))
+        with Progress("step time", step_suite.TOTAL, unit="repetitions", to=out) as progress:
+            rows = step_suite.run(getattr(time, FLAGS.clock), lambda: progress.advance(1))
         save("steps", rows)
         flat = [
             {**row, **{f"{kind} ms": row[kind]["median_ms"] for kind in ("dense", "learned")}}
             for row in rows
         ]
         columns = {"model": "", "dense ms": ".2f", "learned ms": ".2f", "ratio": ".2f", "goal": ""}
-        console.print(table_of("step time", flat, columns))
+        out.print(table_of("step time", flat, columns))
     if "projection" in FLAGS.suites:
-        rows = projection_suite.run()
+        with Progress("projection", projection_suite.TOTAL, unit="repetitions", to=out) as progress:
+            rows = projection_suite.run(lambda: progress.advance(1))
         save("projection", rows)
-        console.print(projection_suite.table(rows))
+        out.print(projection_suite.table(rows))
     if "export" in FLAGS.suites:
-        rows = export_suite.run()
+        with Progress("export", len(export_suite.CASES), unit="files", to=out) as progress:
+            rows = export_suite.run(advance=lambda: progress.advance(1))
         save("export", rows)
         columns = {"format": "", "density": "", "block": "", "size": ",", "dense_size": ","}
         for row in rows:
             if row["latency"]:
                 row["speed"] = row["dense_latency"] / row["latency"]
-        console.print(table_of("export", rows, {**columns, "latency": ".2e", "speed": ".2f"}))
+        out.print(table_of("export", rows, {**columns, "latency": ".2e", "speed": ".2f"}))
+    if "memory" in FLAGS.suites:
+        sizes = [int(size) for size in FLAGS.weights]
+        total = len(sizes) * len(memory.METHODS)
+        with Progress("peak memory", total, unit="trainings", to=out) as progress:
+            rows = memory.run(sizes, lambda: progress.advance(1))
+        save("memory", rows)
+        for row in rows:
+            row["training GB"], row["peak GB"] = (
+                row[name] / 1e9 for name in ("training_bytes", "peak_bytes")
+            )
+        columns = {"method": "", "weights": ",", "training GB": ".2f", "peak GB": ".2f"}
+        out.print(table_of("peak memory", rows, {**columns, "copies": ".1f"}))
     if FLAGS.quality:
         done = result.get("quality", {}).get("results", [])
-        rows = quality_suite.run(
-            FLAGS.data_dir,
-            names=tuple(FLAGS.cases),
-            seeds=tuple(map(int, FLAGS.seeds)),
-            methods=tuple(FLAGS.methods),
-            rates=tuple(map(float, FLAGS.rates)),
-            epochs=FLAGS.epochs,
-            done=done,
-            save=lambda rows: save("quality", rows),
-        )
+        with Progress("accuracy", len(quality_suite.SUITE), unit="trainings", to=out) as progress:
+            rows = quality_suite.run(
+                FLAGS.data_dir,
+                names=tuple(FLAGS.cases),
+                seeds=tuple(map(int, FLAGS.seeds)),
+                methods=tuple(FLAGS.methods),
+                rates=tuple(map(float, FLAGS.rates)),
+                epochs=FLAGS.epochs,
+                done=done,
+                save=lambda rows: save("quality", rows),
+                progress=progress,
+            )
         columns = {"model": "", "k": "", "epochs": "", "method": "", "rate": ""}
         columns |= {"mean": ".2f", "deviation": ".2f", "seeds": "", "goal": "", "seconds": ".0f"}
-        console.print(table_of("test accuracy, %", quality_suite.summary(rows), columns))
+        out.print(table_of("test accuracy, %", quality_suite.summary(rows), columns))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,12 @@ import tfgumbel
 WIDTHS = (1024, 2048, 2048, 16)
 DENSITIES = (0.1, 0.05, 0.02, 0.01)
 BLOCKS = (1, 4)
+# Format, density, block.
+CASES = (
+    *(("litert", density, block) for block in BLOCKS for density in DENSITIES),
+    ("saved_model", 0.02, 1),
+    ("npz_csr", 0.02, 1),
+)
 
 
 def sparse_mlp(density: float, block: int) -> keras.Model:
@@ -27,16 +34,18 @@ def sparse_mlp(density: float, block: int) -> keras.Model:
     return model
 
 
-def run(repetitions: int = 50) -> list[dict[str, Any]]:
+def run(repetitions: int = 50, advance: Callable[[], Any] = lambda: None) -> list[dict[str, Any]]:
     """Exports every case to LiteRT, and one to the other formats.
+
+    Args:
+        repetitions: timed calls of each file.
+        advance: called after each of the `CASES`.
 
     Returns:
         results: one dict a file: `density`, `block`, and what `ExportResult.to_dict` holds.
     """
-    cases = [("litert", density, block) for block in BLOCKS for density in DENSITIES]
-    cases += [("saved_model", 0.02, 1), ("npz_csr", 0.02, 1)]
     results = []
-    for format, density, block in cases:
+    for format, density, block in CASES:
         model = sparse_mlp(density, block)
         with tempfile.TemporaryDirectory() as folder:
             result = tfgumbel.export_sparse(
@@ -45,4 +54,5 @@ def run(repetitions: int = 50) -> list[dict[str, Any]]:
         values = result.to_dict()
         del values["path"]
         results.append({"density": density, "block": block, **values})
+        advance()
     return results

@@ -9,6 +9,7 @@ import tensorflow as tf
 from rich.table import Table
 
 from benchmarks import common
+from examples.common import console
 from pruning.budgets.projection import project_onto_budget
 from pruning.groups.groups import Grid, Groups
 from pruning.masks.product import noisy_product
@@ -16,13 +17,17 @@ from pruning.masks.product import noisy_product
 # Entries, repetitions, most milliseconds cold and warm (on two threads; None: no goal).
 PROJECTIONS = ((10**6, 30, None), (10**7, 15, (25.0, 15.0)), (10**8, 3, None))
 MASKS = (10**6, 20)
+TOTAL = sum(case[1] for case in PROJECTIONS) + MASKS[1]
 DENSITY = 0.05
 # Steps of a simulated training that lead to the vector that is timed.
 STEPS = 8
 
 
-def run() -> list[dict[str, Any]]:
+def run(on_repetition: Callable[[], Any] = lambda: None) -> list[dict[str, Any]]:
     """Times every case.
+
+    Args:
+        on_repetition: called after each of the `TOTAL` repetitions.
 
     Returns:
         rows: one dict a case: `case`, `entries`, `ratio` to a plain sum of the same vector, `goal`
@@ -33,15 +38,14 @@ def run() -> list[dict[str, Any]]:
     rows = []
     for entries, repetitions, goals in PROJECTIONS:
         goal = {} if goals is None else dict(zip(("cold", "warm"), goals, strict=True))
-        rows += _measure(entries, _projections(entries), repetitions, goal)
+        rows += _measure(entries, _projections(entries), repetitions, goal, on_repetition)
     entries, repetitions = MASKS
-    return rows + _measure(entries, _masks(entries), repetitions, {})
+    return rows + _measure(entries, _masks(entries), repetitions, {}, on_repetition)
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
     """The rows, with the processor time that an entry takes."""
-    result = Table(title="projection and mask", title_justify="left")
-    for name in (
+    headings = [
         "case",
         "entries",
         "ms",
@@ -50,25 +54,29 @@ def table(rows: list[dict[str, Any]]) -> Table:
         "sums",
         "goal ms",
         "peak GiB",
-    ):
-        result.add_column(name, justify="right")
-    for row in rows:
-        goal = "-" if row["goal"] is None else f"{row['goal']:.0f}"
-        result.add_row(
+    ]
+    cells = [
+        (
             row["case"],
             f"{row['entries']:,}",
             f"{row['median_ms']:.2f}",
             f"{row['cpu_ms']:.2f}",
             f"{1e6 * row['cpu_ms'] / row['entries']:.2f}",
             f"{row['ratio']:.1f}",
-            goal,
+            "-" if row["goal"] is None else f"{row['goal']:.0f}",
             f"{row['peak_bytes'] / 2**30:.1f}",
         )
-    return result
+        for row in rows
+    ]
+    return console.table("projection and mask", headings, cells)
 
 
 def _measure(
-    entries: int, functions: dict[str, Callable[[], Any]], repetitions: int, goals: dict[str, float]
+    entries: int,
+    functions: dict[str, Callable[[], Any]],
+    repetitions: int,
+    goals: dict[str, float],
+    on_repetition: Callable[[], Any],
 ) -> list[dict[str, Any]]:
     processor: dict[str, list[float]] = {case: [] for case in functions}
 
@@ -81,7 +89,9 @@ def _measure(
         return call
 
     seconds = common.time_interleaved(
-        {case: counted(case) for case in functions}, repetitions=repetitions
+        {case: counted(case) for case in functions},
+        repetitions=repetitions,
+        on_repetition=on_repetition,
     )
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return [

@@ -15,6 +15,7 @@ import keras
 import tfgumbel
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
+from pruning.masks.ranked import MIN_STEPS, NUM_UPDATES
 from pruning.methods.learned import SCORE_LEARNING_RATE
 from pruning.training.learning_rates import ADAPTIVE_LEARNING_RATE
 from pruning.training.schedules import PruningSchedule
@@ -105,6 +106,8 @@ def defaults(method: str) -> dict[str, Any]:
             "score_learning_rate": SCORE_LEARNING_RATE,
             "score_gradient": gradient,
         }
+    else:
+        settings |= {"mask_updates": [NUM_UPDATES, MIN_STEPS]}
     return settings
 
 
@@ -118,6 +121,7 @@ def run(
     epochs: int = EPOCHS,
     done: list[dict[str, Any]] | None = None,
     save: Any = None,
+    progress: Any = None,
 ) -> list[dict[str, Any]]:
     """Runs the suite, skipping what `done` holds already.
 
@@ -130,6 +134,7 @@ def run(
         epochs: passes over the training set.
         done: results of an interrupted run.
         save: called with all results after each new one.
+        progress: an `examples.common.console.Progress`, told of each run and how many there are.
 
     Returns:
         results: one dict a run.
@@ -138,18 +143,24 @@ def run(
     finished = {_key(result) for result in results}
     data = data_sets.load("mnist", data_dir)
     tried: dict[str, tuple[float | None, ...]] = {"learned": (None,), "magnitude": rates}
-    for case in SUITE:
-        if names and f"{case.model}/{case.k:g}" not in names:
-            continue
-        runs = [(seed, m, rate) for seed in seeds for m in methods for rate in tried[m]]
-        for seed, method, rate in runs:
-            wanted = {**dataclasses.asdict(case), "method": method, "rate": rate, "seed": seed}
-            if _key({**wanted, "epochs": epochs}) in finished:
-                continue
+    runs = [
+        (case, seed, method, rate)
+        for case in SUITE
+        if not names or f"{case.model}/{case.k:g}" in names
+        for seed in seeds
+        for method in methods
+        for rate in tried[method]
+    ]
+    for number, (case, seed, method, rate) in enumerate(runs, 1):
+        wanted = {**dataclasses.asdict(case), "method": method, "rate": rate, "seed": seed}
+        if _key({**wanted, "epochs": epochs}) not in finished:
             results.append(accuracy(case, method, rate, seed, data, epochs))
             keras.utils.clear_session()
             if save is not None:
                 save(results)
+        if progress is not None:
+            progress.total = len(runs)
+            progress.update(number, f"{case.model}/{case.k:g} {method}")
     return results
 
 

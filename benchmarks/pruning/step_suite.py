@@ -18,15 +18,19 @@ SUITE = (
     ("lenet5", (28, 28, 1), 1.25, 15),
     ("resnet20", (32, 32, 3), 1.10, 5),
 )
+TOTAL = sum(case[3] for case in SUITE)
 BATCH_SIZE = 128
 STEPS = 10
 
 
-def run(clock: Callable[[], float] = time.perf_counter) -> list[dict[str, Any]]:
+def run(
+    clock: Callable[[], float] = time.perf_counter, on_repetition: Callable[[], Any] = lambda: None
+) -> list[dict[str, Any]]:
     """Times calls of `STEPS` steps of each, dense and pruned in turns.
 
     Args:
         clock: `time.process_time` counts this process's own work, on a machine that others use.
+        on_repetition: called after each of the `TOTAL` repetitions.
 
     Returns:
         results: one dict a model: `ratio`, `goal`, and a timing summary of each kind of step.
@@ -39,7 +43,9 @@ def run(clock: Callable[[], float] = time.perf_counter) -> list[dict[str, Any]]:
         dense = models.build(name, shape)
         pruned = tfgumbel.prune(models.build(name, shape), 0.05, seed=0, total_steps=10**6)
         functions = {"dense": _epoch(dense, x, y), "learned": _epoch(pruned, x, y)}
-        seconds = common.time_interleaved(functions, repetitions=repetitions, clock=clock)
+        seconds = common.time_interleaved(
+            functions, repetitions=repetitions, clock=clock, on_repetition=on_repetition
+        )
         ratio = common.median_ratio(seconds["learned"], seconds["dense"])
         per_step = {kind: [value / STEPS for value in times] for kind, times in seconds.items()}
         timings = {kind: common.summarize(times) for kind, times in per_step.items()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pruning.groups.patterns import compiled
 from tfgumbel.internal import validation
 
 
@@ -36,7 +37,8 @@ def amounts(k: Any, scope: Any, sizes: Mapping[str, int]) -> list[int]:
 
     Args:
         k: a fraction or a count, None with a mapping as `scope`.
-        scope: `"global"`, `"layer"`, or a mapping from each target's name to its own k.
+        scope: `"global"`, `"layer"`, or a mapping to a k of its own from each target's name, or
+            from a regular expression searched in the names, for every target that it fits alone.
         sizes: number of weights by the name of each target.
 
     Raises:
@@ -63,7 +65,7 @@ def amounts(k: Any, scope: Any, sizes: Mapping[str, int]) -> list[int]:
     raise ValueError(
         validation.describe(
             "`scope` is unknown.",
-            expected="'global', 'layer', or a mapping from each target's name to its k",
+            expected="'global', 'layer', or a mapping from targets' names to their k",
             received=scope,
             fix="leave it out for one budget over all targets",
         )
@@ -80,18 +82,33 @@ def _mapped(k: Any, scope: Mapping[str, Any], sizes: Mapping[str, int]) -> list[
                 fix="leave `k` out",
             )
         )
-    missing = [name for name in sizes if name not in scope]
-    unknown = [name for name in scope if name not in sizes]
+    patterns = {key: compiled("scope", key) for key in scope if key not in sizes}
+    chosen = {
+        name: [name] if name in scope else [key for key, p in patterns.items() if p.search(name)]
+        for name in sizes
+    }
+    several = {name: keys for name, keys in chosen.items() if len(keys) > 1}
+    if several:
+        raise ValueError(
+            validation.describe(
+                "`scope` gives a target more than one k.",
+                expected="for each target its name, or one regular expression that it fits",
+                received=several,
+                fix="narrow the expressions, such as to '^dense_1/kernel$'",
+            )
+        )
+    missing = [name for name, keys in chosen.items() if not keys]
+    unknown = [key for key in scope if [key] not in chosen.values()]
     if missing or unknown:
         raise ValueError(
             validation.describe(
                 "`scope` does not name every target.",
-                expected=f"exactly the keys {list(sizes)}",
+                expected=f"keys that are, or fit as regular expressions, {list(sizes)}",
                 received=list(scope),
                 fix=f"add {missing}, remove {unknown}; `exclude` leaves a weight dense",
             )
         )
-    return [resolve_amount(scope[name], size) for name, size in sizes.items()]
+    return [resolve_amount(scope[keys[0]], sizes[name]) for name, keys in chosen.items()]
 
 
 def _shares(amount: int, quotas: Sequence[float]) -> list[int]:

@@ -184,8 +184,7 @@ def _search(used, k, aim, start, method):
         found |= fits & (multiplier <= 0.0)
         lower = tf.where(fits, lower, multiplier)
         upper = tf.where(fits, multiplier, upper)
-        # Without an upper end yet, look for one by doubling.
-        middle = tf.where(tf.math.is_inf(upper), 2.0 * multiplier + 1.0, 0.5 * (lower + upper))
+        middle = _between(lower, upper)
         following = middle
         if method == "newton":
             newton = tf.maximum(multiplier + (value - aim) / tf.maximum(slope, 1e-300), 0.0)
@@ -204,6 +203,21 @@ def _search(used, k, aim, start, method):
     state = (tf.constant(0), start, -tf.ones_like(k), infinity, tf.zeros_like(k, tf.bool))
     _, multiplier, _, upper, done = tf.while_loop(unfinished, advance, state)
     return tf.where(done, multiplier, upper)
+
+
+def _between(lower, upper):
+    """Where to look between two multipliers: half-way, or half of the exponents where far apart.
+
+    Half-way alone would take some 250 steps from 1e80 down to 1. Without an upper end yet the next
+    is the square of the last, up to the largest float.
+    """
+    low = tf.maximum(lower, 0.0)
+    squared = tf.minimum(low, 1e153) ** 2 * 4.0 + 1.0
+    squared = tf.where(low > 1e153, _float64(tf.float64.max), squared)
+    far = upper > 8.0 * (low + 1.0)
+    geometric = tf.sqrt(low + 1.0) * tf.sqrt(tf.minimum(upper, tf.float64.max))
+    middle = tf.where(far, geometric, lower + 0.5 * (upper - lower))
+    return tf.where(tf.math.is_inf(upper), squared, middle)
 
 
 def _clipped(z, costs, multiplier):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pruning.budgets.projection import project_onto_budget
+from pruning.budgets.selection import highest
 
 
 class SegmentBudget:
@@ -73,17 +74,17 @@ class SegmentBudget:
         sizes = self._sizes if isinstance(self._sizes, int) else self._sizes()
         masks = []
         for i, (start, stop) in enumerate(self._slices):
-            order = _descending(scores[start:stop], None if ties is None else ties[start:stop])
+            keys = [key[start:stop] for key in (scores, ties) if key is not None]
             if isinstance(sizes, int):
-                ranks = tf.range(stop - start, dtype=tf.int64)
-                kept = tf.cast(ranks < budgets[i] // sizes, tf.float32)
+                masks.append(highest(keys, budgets[i] // sizes))
             else:
+                order = _descending(*keys)
                 kept = _fill(tf.gather(sizes[start:stop], order), budgets[i])
-            masks.append(tf.scatter_nd(order[:, None], kept, [stop - start]))
+                masks.append(tf.scatter_nd(order[:, None], kept, [stop - start]))
         return tf.concat(masks, 0)
 
 
-def _descending(scores: tf.Tensor, ties: tf.Tensor | None) -> tf.Tensor:
+def _descending(scores: tf.Tensor, ties: tf.Tensor | None = None) -> tf.Tensor:
     """Indices from the highest score down; ties by `ties`, then by the lower index."""
     if ties is None:
         return tf.argsort(scores, direction="DESCENDING", stable=True)

@@ -7,12 +7,12 @@ gives its weight.
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import keras
 
+from pruning.groups.patterns import compiled
 from tfgumbel.internal import validation
 
 KERNEL_ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
@@ -151,7 +151,7 @@ def candidates(model: keras.Model) -> list[Target]:
 
 def _matches(choice: Any, target: Target) -> bool:
     if isinstance(choice, str):
-        return re.search(choice, target.name) is not None
+        return compiled("targets` or `exclude", choice).search(target.name) is not None
     if isinstance(choice, keras.Layer):
         inside = any(target.variable is variable for variable in choice.weights)
         return inside and target.role in (*KERNEL_ROLES, "embeddings")
@@ -187,7 +187,8 @@ def select(
             nor a normalisation weight, to the reason why it is not pruned.
 
     Raises:
-        ValueError: the model is not built, or nothing is chosen.
+        ValueError: the model is not built, nothing is chosen, or a name or layer of `exclude` fits
+            no weight.
 
     Example:
         >>> import keras
@@ -207,6 +208,17 @@ def select(
             )
         )
     everything = candidates(model)
+    for choice in exclude if isinstance(exclude, (list, tuple, set)) else [exclude]:
+        named = isinstance(choice, (str, keras.Layer))
+        if named and not any(_matches(choice, target) for target in everything):
+            raise ValueError(
+                validation.describe(
+                    "`exclude` names what is not there.",
+                    expected="a name or a layer of the model",
+                    received=choice,
+                    fix=f"its weights are {', '.join(target.name for target in everything)}",
+                )
+            )
     chosen: list[Target] = []
     left: dict[str, str] = {}
     for target in everything:
@@ -228,7 +240,11 @@ def select(
             if target.variable.trainable:
                 left[target.name] = "not known to be a kernel; name it in `targets` to prune it"
     if not chosen:
-        available = ", ".join(f"{target.name} {target.shape}" for target in everything)
+        available = ", ".join(
+            f"{target.name} {target.shape}"
+            + (f" ({left[target.name]})" if target.name in left else "")
+            for target in everything
+        )
         raise ValueError(
             validation.describe(
                 f"Nothing to prune in the model {model.name!r}.",

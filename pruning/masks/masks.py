@@ -38,6 +38,9 @@ class Masks(keras.layers.Layer):
         step: number of updates so far, an int64 variable.
         total_steps: length of the schedule in updates, an int64 variable.
         settled: 1 once the mask is fixed, an int64 variable.
+        fine_tuned: updates since the mask is fixed, an int64 variable.
+        diverged: the update after which weights were no finite numbers, an int64 variable; 0 while
+            they are.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Masks(keras.layers.Layer):
         self.step = self._counter("step", 0)
         self.total_steps = self._counter("total_steps", total_steps)
         self.settled = self._counter("settled", 0)
+        self.fine_tuned = self._counter("fine_tuned", 0)
+        self.diverged = self._counter("diverged", 0)
         self.multiplier = self._vector("multiplier", budget.num_multipliers)
         # As attributes: TensorFlow's checkpoints find no variable inside a dictionary.
         self._remembered = tuple(method.memory())
@@ -125,6 +130,11 @@ class Masks(keras.layers.Layer):
         """Whether the mask is fixed, scalar boolean."""
         return tf.convert_to_tensor(self.settled) > 0
 
+    def batches(self, draw: int = 0) -> tf.Tensor:
+        """Batches seen with the fixed mask before this draw; -1 while it is not fixed."""
+        seen = tf.convert_to_tensor(self.fine_tuned) * self.num_samples + draw
+        return tf.where(self.is_settled, seen, -1)
+
     @property
     def memory(self) -> dict[str, keras.Variable]:
         """What the method remembers between steps, by its own names."""
@@ -158,6 +168,15 @@ class Masks(keras.layers.Layer):
         raise NotImplementedError
 
     # A step.
+
+    def watch(self, variables: Sequence[Any]) -> None:
+        """Notes the step in `diverged` if weights are no finite numbers, unless it was noted."""
+        # A sum is finite where all its terms are: one pass that vectorises.
+        sums = [total(tf.reshape(tf.cast(v, tf.float32), [-1])) for v in variables]
+        if sums:
+            fine = tf.reduce_all(tf.math.is_finite(tf.stack(sums)))
+            noted, step = (tf.convert_to_tensor(v) for v in (self.diverged, self.step))
+            self.diverged.assign(tf.where(fine | (noted > 0), noted, step + 1))
 
     def update(
         self, weights: Sequence[tf.Tensor], gradient: Any = None, jit_compile: bool = True
@@ -222,6 +241,7 @@ class Masks(keras.layers.Layer):
         )
         self.scores.assign(s)
         self.multiplier.assign(multiplier)
+        self.fine_tuned.assign_add(tf.cast(settled, tf.int64))
         self.settled.assign(tf.cast(tf.logical_or(over, settled), tf.int64))
         self.step.assign(step)
         decided = mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from pruning.masks.masks import Masks
 
-# Masks are chosen anew this many times over the schedule.
-NUM_UPDATES = 200
+# Masks are chosen anew so many times over the schedule, but so many steps apart at the least: a
+# choice looks at every weight some thirty times.
+NUM_UPDATES, MIN_STEPS = 200, 5
 
 
 class RankedMasks(Masks):
@@ -31,6 +32,6 @@ class RankedMasks(Masks):
         return moment.scores
 
     def _feasible(self, scores, weights, step, tightness, multiplier, jit_compile):
-        every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, 1)
+        every = tf.maximum(tf.convert_to_tensor(self.total_steps) // NUM_UPDATES, MIN_STEPS)
         due = tf.equal(step % every, 0)
         return tf.cond(due, lambda: self.best(weights, tightness), lambda: scores), multiplier

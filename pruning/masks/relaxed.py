@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from pruning.masks.fingerprint import fingerprint, fingerprint_compiled
 from pruning.masks.masks import Masks
 from pruning.masks.product import noisy_product
 from tfgumbel.internal import random
@@ -19,35 +20,36 @@ class RelaxedMasks(Masks):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        # The mask of an evaluation, and the step it belongs to: picking the best takes a sort.
+        # The mask of an evaluation, and what it was picked from: that takes many passes.
         self._mask = tf.Variable(
             tf.zeros([self.groups.num_groups], tf.bool), trainable=False, name="mask"
         )
-        self._mask_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="mask_step")
+        self._picked_from = tf.Variable([0, -1], dtype=tf.int32, trainable=False, name="picked")
 
     def mask(self):
         scores = tf.convert_to_tensor(self.scores)
-        mask = tf.cond(self.is_settled, lambda: scores, self._mask_of_step)
+        mask = tf.cond(self.is_settled, lambda: scores, self._mask_of_moment)
         return tf.stop_gradient(mask)
 
-    def _mask_of_step(self) -> tf.Tensor:
-        step = tf.convert_to_tensor(self.step)
-
-        def pick():
-            scores = tf.convert_to_tensor(self.scores)
-            return self.budget.top(scores, self.schedule.tightness(self.progress()))
-
+    def _mask_of_moment(self) -> tf.Tensor:
+        scores = tf.convert_to_tensor(self.scores)
+        tightness = self.schedule.tightness(self.progress())
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            return pick()
+            return self.budget.top(scores, tightness)
+        # All that the mask depends on, whoever assigned it; at the start a tightness of NaN.
+        marks = fingerprint_compiled if self.worth_fusing else fingerprint
+        source = tf.stack([marks(scores), tf.bitcast(tightness, tf.int32)])
 
         def refresh():
-            mask = pick()
+            mask = self.budget.top(scores, tightness)
             self._mask.assign(tf.cast(mask, tf.bool))
-            self._mask_step.assign(step)
+            self._picked_from.assign(source)
             return mask
 
         return tf.cond(
-            tf.equal(self._mask_step, step), lambda: tf.cast(self._mask, tf.float32), refresh
+            tf.reduce_all(tf.equal(self._picked_from, source)),
+            lambda: tf.cast(self._mask, tf.float32),
+            refresh,
         )
 
     def draw(self, weights: Sequence[tf.Tensor], index: int = 0, jit_compile: bool = True):

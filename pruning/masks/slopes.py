@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from pruning.masks.relaxation import held
+from tfgumbel.numerics.sigmoid import reinmax_probability_slope
 
 # ReinMax divides by the probability of the mask that was drawn; nothing rarer is followed further.
 RAREST = 0.1
@@ -27,7 +28,7 @@ RAREST = 0.1
 
 def reinmax_slope(mask: tf.Tensor, scores: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
     probability = tf.where(mask >= 0.5, scores, 1.0 - scores)
-    return 0.5 / tf.maximum(probability, RAREST)
+    return reinmax_probability_slope(tf.maximum(probability, RAREST))
 
 
 def straight_through_slope(mask: tf.Tensor, scores: tf.Tensor, temperature: tf.Tensor) -> float:

@@ -1,5 +1,6 @@
 """What a reader of a report should know before expecting speed."""
 
+import keras
 import numpy as np
 
 from pruning.groups.targets import Target
@@ -34,17 +35,29 @@ def speed_notes(found: list[tuple[Target, np.ndarray]]) -> list[str]:
     if kernels and any(not mask.all() for _, mask in found):
         notes.append(
             "zeros in convolutions wider than 1x1 make files smaller, not inference faster: "
-            "no CPU kernel skips them. For speed, prune with structure='filter'."
+            "no CPU kernel skips them, and whole filters of zeros are computed as well."
         )
     return notes
 
 
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+
+
 def _is_spatial(target: Target) -> bool:
-    return (
-        len(target.shape) > 2
-        and "kernel" in target.role
-        and any(length > 1 for length in target.shape[:-2])
-    )
+    """Whether it is the kernel of a convolution over more than one place."""
+    wide = any(length > 1 for length in target.shape[:-2])
+    return isinstance(target.layer, _CONVOLUTIONS) and wide
 
 
 def _in_blocks(found: list[tuple[Target, np.ndarray]]) -> bool:

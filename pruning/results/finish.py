@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pruning.results.finite import check_finite
 from pruning.results.zeros import ZerosStayZero
 from tfgumbel.internal import validation
 
@@ -69,7 +70,11 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
         sparse: for a Sequential or functional model a copy; for a subclassed model the user's own
         object, its weights overwritten. Compiled if `pruned` is. Its zeros stay zero in later
         training: see `keep_sparsity`.
+
+    Raises:
+        ValueError: weights are NaN or infinite, or `fine_tune` is given without a loss.
     """
+    check_finite(pruned.model)
     masks = pruned.masks.groups.expand(pruned.final_mask())
     model = pruned.model
     position = {id(variable): i for i, variable in enumerate(model.weights)}
@@ -93,4 +98,5 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
                 )
             )
         sparse.fit(**fine_tune)
+        check_finite(sparse)
     return sparse

@@ -12,6 +12,7 @@ import rich.table
 from pruning.groups.targets import Filter, select
 from pruning.results.advice import speed_notes
 from pruning.results.costs import file_sizes, weight_positions
+from pruning.results.finite import check_finite
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,13 +58,15 @@ class SparsityReport:
     Attributes:
         targets: a `TargetReport` for each pruned weight.
         sizes: bytes by kind of file: `"keras"` (as large as the dense model's), `"keras_gzip"`,
-            `"litert"` (sparse tensors) and `"litert_dense"`; empty where they were not asked for.
+            `"litert"` (sparse tensors) and `"litert_dense"`; without those not asked for.
         notes: what a reader should know before expecting speed or small files.
+        left: dict from each kernel-like weight that is not among the targets to the reason.
     """
 
     targets: tuple[TargetReport, ...]
     sizes: dict[str, int]
     notes: tuple[str, ...]
+    left: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -105,6 +108,7 @@ class SparsityReport:
             "dense_multiply_adds": self.dense_multiply_adds,
             "bytes": dict(self.sizes),
             "notes": list(self.notes),
+            "left": dict(self.left),
         }
 
     def plot(self, path: Any = None, history: Any = None) -> Any:
@@ -151,6 +155,8 @@ class SparsityReport:
             yield f"multiply-adds of these weights when dense: {_count(self.dense_multiply_adds)}"
         if self.sizes:
             yield "bytes: " + ", ".join(f"{key} {size:,}" for key, size in self.sizes.items())
+        for name, reason in self.left.items():
+            yield f"not pruned: {name} ({reason})"
         for note in self.notes:
             yield f"note: {note}"
 
@@ -167,6 +173,7 @@ def sparsity_report(
     targets: Filter | None = None,
     exclude: Filter | None = None,
     sizes: bool = True,
+    litert: bool | None = None,
 ) -> SparsityReport:
     """Counts the weights that a model keeps, layer by layer, and what they cost.
 
@@ -178,12 +185,14 @@ def sparsity_report(
         exclude: which of them to leave out.
         sizes: whether to save the model in a temporary folder to see the bytes of each kind of
             file, which takes seconds.
+        litert: whether LiteRT is among them, which takes minutes for a model of many layers; None
+            for models of up to 20 layers. `export_sparse` measures it too.
 
     Returns:
         report: a `SparsityReport`.
 
     Raises:
-        ValueError: the model is not built, or nothing is chosen.
+        ValueError: the model is not built, nothing is chosen, or weights are not finite.
 
     Example:
         >>> import keras, numpy as np
@@ -195,14 +204,17 @@ def sparsity_report(
         >>> print(report)  # doctest: +SKIP
     """
     if hasattr(model, "final_mask"):
-        plain, masks = model.model, _final_masks(model)
-        chosen = list(model.targets)
+        plain = model.model
+        check_finite(plain)
+        masks = _final_masks(model)
+        chosen, left = list(model.targets), dict(model.left)
         if targets is not None or exclude is not None:
             wanted = {id(t.variable) for t in select(plain, targets, exclude)[0]}
             chosen = [target for target in chosen if id(target.variable) in wanted]
     else:
         plain, masks = model, {}
-        chosen = select(plain, targets, exclude)[0]
+        chosen, left = select(plain, targets, exclude)
+        check_finite(plain)
     positions = weight_positions(plain)
     found = []
     for target in chosen:
@@ -231,9 +243,9 @@ def sparsity_report(
         )
     measured: dict[str, int] = {}
     if sizes:
-        measured, failures = file_sizes(plain, masks)
+        measured, failures = file_sizes(plain, masks, litert)
         notes.extend(failures)
-    return SparsityReport(rows, measured, tuple(notes))
+    return SparsityReport(rows, measured, tuple(notes), left)
 
 
 def _final_masks(pruned: Any) -> dict[int, np.ndarray]:

@@ -29,6 +29,29 @@ class ScheduleLength(keras.callbacks.Callback):
         self.model.total_steps.assign(steps * epochs)
 
 
+class StopOnDivergence(keras.callbacks.Callback):
+    """Ends a training by an error once its weights are NaN or infinite.
+
+    The loss may look finite then: a mask of 0 hides a weight, and means hide a batch.
+    """
+
+    def on_train_begin(self, logs=None):
+        self.model.masks.diverged.assign(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.masks.diverged.numpy())
+        if step:
+            raise FloatingPointError(
+                validation.describe(
+                    f"The training diverged: weights are NaN or infinite after update {step}.",
+                    expected="finite weights",
+                    received={name: float(value) for name, value in (logs or {}).items()},
+                    fix="check the data for NaN, lower the learning rate, or clip gradients "
+                    "(`clipnorm`); then start again, or from a backup",
+                )
+            )
+
+
 class ScoreHistory(keras.callbacks.Callback):
     """Keeps a histogram of a `PrunedModel`'s scores at the start and after every epoch.
 

@@ -47,7 +47,7 @@ def test_keras_file_of_a_half_pruned_model(tmp_path):
     schedule = PruningSchedule(final_temperature=0.1, settle=0.9)
     pruned = half_pruned(
         k=0.5,
-        exclude="nothing",
+        exclude=lambda target: False,
         num_samples=2,
         block=(1, 2),
         schedule=schedule,
@@ -94,6 +94,19 @@ def test_weights_file(tmp_path):
     first.save_weights(path)
     second.load_weights(path)
     assert_continues_alike(first, second)
+
+
+@pytest.mark.parametrize("keep", [0, 700, 0.5])
+def test_a_damaged_weights_file_is_named(tmp_path, keep):
+    pruned = half_pruned(k=0.5)
+    path = tmp_path / "half.weights.h5"
+    pruned.save_weights(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(ValueError, match=r"half.weights.h5 cannot be read(.|\n)*delete it"):
+        pruned.load_weights(path)
+    with pytest.raises(FileNotFoundError):
+        pruned.load_weights(tmp_path / "none.weights.h5")
 
 
 def test_tensorflow_checkpoint(tmp_path):

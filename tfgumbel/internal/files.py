@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from tfgumbel.internal import validation
+
 
 @contextlib.contextmanager
 def whole_file(filepath: Any, suffix: str | None = None, overwrite: bool = True) -> Iterator[Any]:
@@ -37,6 +39,28 @@ def whole_file(filepath: Any, suffix: str | None = None, overwrite: bool = True)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+@contextlib.contextmanager
+def reading(path: Any, fix: str) -> Iterator[None]:
+    """Turns whatever a damaged file raises into a ValueError with its name and what to do.
+
+    A file that is not there stays a FileNotFoundError.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zip, HDF5, NumPy and Keras have no error in common
+        reason = str(error).strip().splitlines() or ["no reason given"]
+        raise ValueError(
+            validation.describe(
+                f"{os.fspath(path)} cannot be read.",
+                expected="a whole file of the same kind",
+                received=f"{type(error).__name__}: {reason[0]}",
+                fix=fix,
+            )
+        ) from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -167,6 +167,20 @@ def positive_integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def integer(name: str, value: Any) -> int:
+    """Returns `value` as an int, or raises."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(
+            describe(
+                f"`{name}` is invalid.",
+                expected="an integer",
+                received=value,
+                fix="pass a Python int",
+            )
+        )
+    return int(value)
+
+
 def finite_number(name: str, value: Any, *, positive: bool = False) -> float:
     """Returns `value` as a finite float >= 0 (> 0 if `positive`), or raises."""
     number = float(value) if isinstance(value, numbers.Real) else -1.0

@@ -24,6 +24,7 @@ from pruning.results.export.format import Format, example_inputs, flat_outputs, 
 from pruning.results.export.litert import LITERT
 from pruning.results.export.npz_csr import NPZ_CSR
 from pruning.results.export.saved_model import SAVED_MODEL
+from pruning.results.finite import check_finite
 from tfgumbel.internal import validation
 
 # By the name that `export_sparse` takes.
@@ -108,7 +109,8 @@ def export_sparse(
 
     Raises:
         ValueError: the format is unknown, the model is a `PrunedModel`, its input shape is not
-            known and `example` is None, or `path` is a folder that is no SavedModel.
+            known and `example` is None, weights are not finite, or `path` is a folder that is no
+            SavedModel.
         RuntimeError: the file that was written does not compute what the model does; nothing is
             left at `path`.
 
@@ -134,6 +136,7 @@ def export_sparse(
                 fix="export_sparse(pruned.finalize(), ...)",
             )
         )
+    check_finite(model)
     inputs = example_inputs(model, example)
     path = pathlib.Path(path)
     write, load, runs = FORMATS[format]
@@ -173,10 +176,12 @@ def size_of(path: pathlib.Path) -> int:
 def _largest_difference(outputs: list[np.ndarray], expected: list[np.ndarray]) -> float:
     if [y.shape for y in outputs] != [y.shape for y in expected]:
         return float("inf")
-    return max(
-        float(np.abs(np.asarray(y, np.float64) - np.asarray(z, np.float64)).max())
-        for y, z in zip(outputs, expected, strict=True)
-    )
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        differences = [
+            np.abs(np.asarray(y, np.float64) - np.asarray(z, np.float64)).max()
+            for y, z in zip(outputs, expected, strict=True)
+        ]
+    return float(np.max(differences))  # NaN if any is, as Python's max is not
 
 
 def _time_in_turns(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pruning.results.export.format import Format, Run, flat_outputs, sparse_weights, structured
 from tfgumbel.internal import validation
+from tfgumbel.internal.files import reading
 
 
 def read_csr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -26,9 +27,14 @@ def read_csr(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Returns:
         weights: dict from a weight's path in the model to its array.
+
+    Raises:
+        ValueError: the file is damaged or of another kind.
     """
     weights: dict[str, np.ndarray] = {}
-    with np.load(path, allow_pickle=False) as arrays:
+    fix = "write it again with export_sparse, or get a whole copy"
+    # Opened here: NumPy leaves a damaged file open.
+    with reading(path, fix), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         for name in arrays.files:
             base, _, part = name.partition(":")
             if not part:

@@ -29,6 +29,19 @@ def test_mapping_gives_each_target_its_own():
     assert [np.count_nonzero(kernel) for kernel in kernels] == [20, 3]
 
 
+@pytest.mark.parametrize(
+    ("scope", "counts"),
+    [
+        ({"kernel": 0.25}, [20, 12]),  # each target its own
+        ({"kernel$": 0.25, "b/kernel": 3}, [20, 3]),  # a name goes before expressions
+        ({"^[ac]/": 7, "b": 1.0}, [7, 48]),
+    ],
+)
+def test_mapping_takes_regular_expressions(scope, counts):
+    pruned, kernels = kernels_after(scope=scope)
+    assert [np.count_nonzero(kernel) for kernel in kernels] == counts
+
+
 def test_pattern_projection_is_that_of_each_row():
     budget = PatternBudget([(8, 3), (6,)], [0, 0], 2, 4)
     rng = np.random.default_rng(0)

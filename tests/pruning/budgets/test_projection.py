@@ -272,3 +272,22 @@ def test_errors_say_what_is_wrong(arguments, match):
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="`z` is not floating point"):
         project_onto_budget([1, 0, 1], 1.0)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_numbers_of_any_size(method, jit_compile):
+    def project(z, k, **arguments):
+        return project_onto_budget(z, k, method=method, jit_compile=jit_compile, **arguments)
+
+    for scale in (1e15, 1e80, 5e307):
+        z = scale * tf.constant([1, 2, 3], tf.float64)
+        for k, expected in ((1.0, [0, 0, 1]), (2.0, [0, 1, 1]), (3.0, [1, 1, 1])):
+            np.testing.assert_array_equal(project(z, k), expected)
+    z = tf.constant([1e80, 0.5, 0.7, 1e300], tf.float64)
+    np.testing.assert_allclose(project(z, 2.2), [1, 0, 0.2, 1], atol=2e-6)
+    np.testing.assert_array_equal(project(tf.constant([1e38, 2e38, 3e38]), 1.0), [0, 0, 1])
+    z = tf.constant([1.25, 0.75, 0.25, -0.5])
+    for start in (1e-300, 1e3, 1e80, 1e308):
+        s = project(z, 1.0, initial_multiplier=start)
+        np.testing.assert_allclose(s, [0.75, 0.25, 0, 0], atol=1e-6)

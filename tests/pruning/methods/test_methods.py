@@ -87,3 +87,19 @@ def test_magnitude_ranks_by_the_mean_of_a_group():
     # Blocks of 4 of .1, and of 2 of 9, in the first kernel: the small blocks come first.
     mask = pruned.final_mask().numpy()
     assert mask[7:14].all() and not mask[:7].all()
+
+
+@pytest.mark.parametrize(("total", "expected"), [(60, 5), (3000, 15)])
+def test_ranks_are_looked_at_now_and_then(total, expected):
+    pruned = tfgumbel.prune(network(), 19, method="magnitude", total_steps=total)
+    weights = [tf.convert_to_tensor(target.variable) for target in pruned.targets]
+    pruned.step.assign(total // 10)
+    seen = []
+    for _ in range(3 * expected):
+        before = pruned.scores.numpy()
+        # Other weights are the largest at each step, so a look is a change.
+        weights = [tf.random.normal(w.shape) for w in weights]
+        pruned.masks.project(weights)
+        if np.any(pruned.scores.numpy() != before):
+            seen.append(int(pruned.step))
+    assert len(seen) == 3 and np.all(np.diff(seen) == expected)

@@ -183,3 +183,41 @@ def test_wrong_arguments(tmp_path):
         export_sparse(mlp(), tmp_path / "model", "onnx")
     with pytest.raises(ValueError, match="repetitions"):
         export_sparse(mlp(), tmp_path / "model", repetitions=0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_and_outputs_that_are_no_numbers_are_refused(tmp_path, monkeypatch, bad):
+    model = mlp()
+    model.layers[0].bias.assign(np.full(128, bad))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        export_sparse(model, tmp_path / "model.npz", "npz_csr")
+    # The outputs of a file, the second of two, while the weights are finite.
+    fine = [np.zeros((1, 3)), np.zeros((1, 2))]
+    assert export._largest_difference(fine, fine) == 0
+    for outputs, expected in ((bad, 0.0), (0.0, bad), (bad, bad)):
+        error = export._largest_difference(
+            [fine[0], np.array([[0.0, outputs]])], [fine[0], np.array([[0.0, expected]])]
+        )
+        assert not error <= 1e30
+
+
+@pytest.mark.parametrize("columns", [2**16, 2**16 + 3])
+def test_csr_of_wide_kernels(tmp_path, columns):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(columns)])
+    kernel = np.zeros((2, columns), "float32")
+    kernel[[0, 0, 1, 1], [0, columns - 1, 2, columns - 2]] = 1, 2, 3, 4
+    model.layers[0].kernel.assign(kernel)
+    export_sparse(model, tmp_path / "model.npz", "npz_csr")
+    found = read_csr(tmp_path / "model.npz")[model.layers[0].kernel.path]
+    np.testing.assert_array_equal(found, kernel)
+
+
+@pytest.mark.parametrize("keep", [0, 40, 300])
+def test_a_damaged_file_is_named(tmp_path, keep):
+    path = tmp_path / "model.npz"
+    export_sparse(mlp(), path, "npz_csr")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model.npz cannot be read(.|\n)*export_sparse"):
+        read_csr(path)
+    with pytest.raises(FileNotFoundError):
+        read_csr(tmp_path / "none.npz")

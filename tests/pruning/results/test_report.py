@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pruning
-from pruning.results import plots
+from pruning.results import costs, plots
 from pruning.results.report import sparsity_report
 from pruning.training.callbacks import ScoreHistory
 
@@ -74,6 +74,24 @@ def test_multiply_adds_inside_attention_and_nested_models():
     assert sparsity_report(model, sizes=False).dense_multiply_adds == 7 * (4 * 12 * 6 + 12 * 5)
 
 
+def test_a_layer_or_model_used_twice_counts_twice():
+    shared = LAYERS.Dense(5)
+    first, second = keras.Input((7, 12)), keras.Input((3, 12))
+    inner = keras.Sequential([keras.Input((5,)), LAYERS.Dense(4)])
+    pooled = [LAYERS.GlobalAveragePooling1D()(shared(x)) for x in (first, second)]
+    twice = LAYERS.TimeDistributed(LAYERS.Dense(2))
+    last = [LAYERS.Flatten()(twice(x)) for x in (first, second)]
+    outputs = LAYERS.Concatenate()([*map(inner, pooled), *last])
+    model = keras.Model([first, second], LAYERS.Dense(1)(outputs))
+    report = sparsity_report(model, sizes=False)
+    by_name = {target.name: target.dense_multiply_adds for target in report.targets}
+    wanted = [(7 + 3) * 12 * 5, 2 * 5 * 4, (7 + 3) * 12 * 2, 2 * 4 + 7 * 2 + 3 * 2]
+    assert sorted(by_name.values()) == sorted(wanted)
+    # Another model with the same layer adds nothing.
+    keras.Model(first, shared(first))
+    assert sparsity_report(model, sizes=False).dense_multiply_adds == sum(wanted)
+
+
 def test_unknown_shapes_are_said_so():
     class Doubled(keras.Model):
         def __init__(self):
@@ -128,7 +146,51 @@ def test_says_that_convolutions_are_run_dense():
     model = keras.Sequential([keras.Input((8, 8, 3)), LAYERS.Conv2D(4, 3)])
     notes = sparsity_report(keep_first(model, 0.1), sizes=False).notes
     assert any("wider than 1x1" in note for note in notes)
+    assert not any("structure='filter'" in note for note in notes), "which makes nothing faster"
     assert not sparsity_report(keep_first(model, 1.0), sizes=False).notes
+    x = keras.Input((7, 12))
+    model = keras.Model(x, LAYERS.MultiHeadAttention(2, 3)(x, x))
+    notes = sparsity_report(keep_first(model, 0.1), sizes=False).notes
+    assert not any("wider than 1x1" in note for note in notes)
+
+
+def test_deep_models_are_not_converted_unasked(monkeypatch):
+    calls = []
+    monkeypatch.setattr(costs, "litert_bytes", lambda model, sparse: calls.append(sparse) or b"12")
+    model = keras.Sequential([keras.Input((4,)), *(LAYERS.Dense(4) for _ in range(21))])
+    report = sparsity_report(model)
+    assert set(report.sizes) == {"keras", "keras_gzip"} and not calls
+    assert any("litert=True" in note for note in report.notes)
+    assert sparsity_report(model, litert=True).sizes["litert"] == 2 and len(calls) == 2
+    shallow = keras.Sequential([keras.Input((4,)), LAYERS.Dense(4)])
+    assert "litert" not in sparsity_report(shallow, litert=False).sizes
+    assert sparsity_report(shallow).sizes["litert_dense"] == 2
+
+
+def test_what_is_left_is_reported():
+    model = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            LAYERS.Embedding(9, 4, name="words"),
+            LAYERS.Flatten(),
+            LAYERS.Dense(3, name="out"),
+        ]
+    )
+    for report in (sparsity_report(model, sizes=False), pruning.prune(model, 9).report()):
+        assert list(report.left) == ["words/embeddings"] == list(report.to_dict()["left"])
+        assert "not pruned: words/embeddings (an embedding table" in str(report)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_diverged_models_are_refused(bad):
+    model = keras.Sequential([keras.Input((6,)), LAYERS.Dense(3, name="out")])
+    pruned = pruning.prune(model, 9)
+    bias = np.zeros(3)
+    bias[1] = bad
+    model.layers[0].bias.assign(bias)
+    for report in (lambda: sparsity_report(model, sizes=False), pruned.report):
+        with pytest.raises(ValueError, match=r"NaN or infinite(.|\n)*out/bias': '1 of 3'"):
+            report()
 
 
 def test_picture_is_drawn_and_saved(tmp_path):
