@@ -328,7 +328,7 @@ class PrunedModel(keras.Model):
         """
         call = inspect.signature(super().fit).bind(*args, **kwargs)
         callbacks = call.arguments.get("callbacks")
-        own = [ScheduleLength(), StopOnDivergence()]
+        own: list[Any] = [ScheduleLength(), StopOnDivergence()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in own:
                 callbacks.append(callback)
