@@ -124,13 +124,6 @@ def test_callback_counts_batches_where_there_is_no_optimizer():
         assert used == [1.0, 0.875, 0.75]
 
 
-def test_callback_holds_a_schedule_that_ends_at_nothing_above_it():
-    latent = layers.GumbelSoftmaxLayer(seed=0)
-    schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 2, end_learning_rate=0.0)
-    history = fit(make_model(latent), [schedules.TemperatureSchedule(schedule)], epochs=1)
-    np.testing.assert_allclose(history["temperature"], [schedules.MIN_TEMPERATURE])
-
-
 def test_callback_finds_nested_layers_and_tells_them_apart():
     first, second = layers.GumbelSoftmaxLayer(name="first"), layers.GumbelRaoLayer(name="second")
     model = make_model(keras.Sequential([first]), second)
