@@ -10,11 +10,11 @@ from tfgumbel.internal import validation
 
 
 class ZerosStayZero(keras.constraints.Constraint):
-    """Keeps the entries of a weight that are zero now at zero, after the weight's own constraint.
+    """Keeps the zeros of a weight at zero, and holds the weight's own constraint.
 
     Args:
         weight: the tensor whose zeros are to stay.
-        inner: a constraint to apply first, or None.
+        inner: the weight's own constraint, or None; it sees the zeros.
     """
 
     def __init__(self, weight: tf.Tensor, inner: Any = None):
@@ -22,7 +22,10 @@ class ZerosStayZero(keras.constraints.Constraint):
         self.inner = inner
 
     def __call__(self, w):
-        w = tf.convert_to_tensor(w if self.inner is None else self.inner(w))
+        w = self._cut(tf.convert_to_tensor(w))
+        return w if self.inner is None else self._cut(tf.convert_to_tensor(self.inner(w)))
+
+    def _cut(self, w: tf.Tensor) -> tf.Tensor:
         return tf.where(self.kept, w, tf.zeros_like(w))
 
 
