@@ -122,8 +122,9 @@ def _random_inputs(model: keras.Model) -> Any:
                 default=2)  # fmt: skip
 
     def random(spec):
-        rows, *rest = (ROWS if spec.shape[0] is None else spec.shape[0], *spec.shape[1:])
-        shape = (rows, *(OPEN_LENGTH if length is None else length for length in rest))
+        rows = ROWS if spec.shape[0] is None else spec.shape[0]
+        rest = [OPEN_LENGTH if length is None else length for length in spec.shape[1:]]
+        shape = (rows, *rest)
         if spec.dtype == "string":
             return tf.constant(rng.choice(words, shape))
         if "float" in spec.dtype:

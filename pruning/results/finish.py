@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pruning.results.advice import lost_note
 from pruning.results.copying import is_functional, plain_copy, same_predictions
-from pruning.results.zeros import ZerosStayZero
+from pruning.results.zeros import ZerosStayZero, write_zeros_last
 from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")
@@ -36,6 +37,23 @@ def _sparse_twin(model: keras.Model, values: Sequence[tuple[keras.Variable, tf.T
         reason,
     )
     return model
+
+
+def _warn_if_early(pruned: Any) -> None:
+    """Says so where weights are cut that the training was still using."""
+    done, total = int(pruned.step.numpy()), int(pruned.total_steps.numpy())
+    if not done or int(pruned.settled.numpy()):
+        return
+    logger.warning(
+        "`finalize` before the mask is fixed: %d of the schedule's %s steps are done, and %.2f%% "
+        "of the weights were in use, of which %.2f%% are kept. Expect worse predictions. Train on "
+        "to the end, with `fit` for all of its epochs; or say how long the training is, with "
+        "`total_steps` of `prune`.",
+        done,
+        total or "unknown number of",
+        100 * float(pruned.density),
+        100 * pruned.budget.k / pruned.masks.groups.num_weights,
+    )
 
 
 def compile_alike(arguments: Mapping[str, Any], model: keras.Model) -> None:
@@ -74,6 +92,7 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
         the user's own object, its weights overwritten. Compiled if `pruned` is. Its zeros stay zero
         in later training: see `keep_sparsity`.
     """
+    _warn_if_early(pruned)
     masks = pruned.masks.groups.expand(pruned.final_mask())
     model = pruned.model
     position = {id(variable): i for i, variable in enumerate(model.weights)}
@@ -87,6 +106,10 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
         variable = sparse.weights[position[id(original)]]
         variable.assign(value)
         variable.constraint = ZerosStayZero(tf.cast(keep, value.dtype), variable.constraint)
+    lost = lost_note(list(zip(pruned.targets, [keep.numpy() for keep in kept], strict=True)))
+    if lost is not None:
+        logger.warning("In the finished model %s", lost)
+    write_zeros_last(sparse)
     if pruned.compiled:
         pruned.compile_alike(sparse)
     if fine_tune is not None:
