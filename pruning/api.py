@@ -9,6 +9,7 @@ from pruning.groups.targets import Filter, iterate_layers
 from pruning.methods.learned import SCORE_LEARNING_RATE
 from pruning.pruned_model import PrunedModel
 from pruning.results.finite import check_finite
+from pruning.results.zeros import zeros_held
 from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 
@@ -133,4 +134,14 @@ def prune(
     )
     for name, reason in pruned.left.items():
         logger.info("Not pruned: %s (%s).", name, reason)
+    held, size = zeros_held(pruned.targets), pruned.masks.groups.num_weights
+    if pruned.budget.k > size - held:
+        logger.warning(
+            "A budget of %d weights, but %d of %d are zeros that stay zero: at most %d are kept. "
+            "For more, set the `constraint` of their variables to None, or prune the dense model.",
+            pruned.budget.k,
+            held,
+            size,
+            size - held,
+        )
     return pruned

@@ -17,12 +17,17 @@ from pruning.masks.slopes import SLOPES
 from pruning.methods import METHODS
 from pruning.results.finish import compile_alike, finalize
 from pruning.results.report import SparsityReport, sparsity_report
-from pruning.training.callbacks import ScheduleLength, StopOnDivergence
-from pruning.training.learning_rates import own_optimizer, with_length
+from pruning.training.callbacks import ScheduleLength, StopOnDivergence, comparing_fixed_masks
+from pruning.training.learning_rates import cosine_to_end, follow, own_optimizer
+from pruning.training.own_steps import defines_training, own_step, own_train_step
 from pruning.training.schedules import PruningSchedule
 from pruning.training.statistics import MovingStatistics
 from tfgumbel.internal import validation
 from tfgumbel.internal.files import reading, whole_file
+
+
+def _already_compiled(model: keras.Model) -> None:
+    """Nothing: a model with training of its own is finished in place, and stays compiled."""
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
@@ -133,6 +138,9 @@ class PrunedModel(keras.Model):
         }
         # One fused pass over weights, scores and moments instead of one for each operation.
         self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
+        self._own_training = defines_training(model)
+        # Of an optimizer given by name; None while the rate is the user's.
+        self._initial_rate: float | None = None
         self.built = True
 
     @property
@@ -230,8 +238,11 @@ class PrunedModel(keras.Model):
     def train_step(self, data):
         """One step: gradients averaged over `num_samples` draws, then `update`.
 
-        The metrics see the predictions of the last draw, the loss that of every draw.
+        The metrics see the predictions of the last draw, the loss that of every draw. A model that
+        says itself how it is trained runs its own step; see `pruning.training.own_steps`.
         """
+        if self._own_training:
+            return own_train_step(self, data)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         variables = [*self.trainable_variables, self.scores]
         batch_size = tf.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
@@ -253,6 +264,14 @@ class PrunedModel(keras.Model):
         *to_weights, to_scores = [None if g is None else g / self.num_samples for g in sums]
         logs = self.update(to_weights, to_scores)
         return {**self.compute_metrics(x, y, y_pred, sample_weight), **logs}
+
+    def test_step(self, data):
+        """As Keras's, or the model's own, with the mask of the moment."""
+        return own_step(self, "test_step", data) if self._own_training else super().test_step(data)
+
+    @property
+    def metrics(self):
+        return self.model.metrics if self._own_training else super().metrics
 
     def update(
         self, gradients: Sequence[Any], to_scores: Any = None, optimizer: Any = None
@@ -280,10 +299,34 @@ class PrunedModel(keras.Model):
         known = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         if known:
             optimizer.apply(*zip(*known, strict=True))
-        self.masks.watch(self.trainable_variables)
         if to_scores is not None:
             to_scores /= optimizer.scale_loss(tf.ones([]))
-        return self.masks.update(self._target_weights(), to_scores, self._fuses())
+        return self.update_masks(to_scores, self.compiled and optimizer is self.optimizer)
+
+    def update_masks(self, to_scores: Any, own_rate: bool = True) -> dict[str, tf.Tensor]:
+        """The part of `update` that comes after the weights' step.
+
+        Args:
+            to_scores: the gradient of `scores`, or None.
+            own_rate: whether the learning rate follows, if it is ours.
+        """
+        self.masks.watch(self.trainable_variables)
+        before = self.progress()
+        logs = self.masks.update(self._target_weights(), to_scores, self._fuses())
+        if own_rate:
+            self._follow(before)
+        return logs
+
+    def _follow(self, before: tf.Tensor) -> None:
+        """Moves the learning rate with the schedule, if it is ours."""
+        if self._initial_rate is not None:
+            follow(self.optimizer, self._initial_rate, before, self.progress())
+
+    def set_length(self, total_steps: int) -> None:
+        """Makes the schedule so many updates long, those done so far included."""
+        before = self.progress()
+        self.total_steps.assign(total_steps)
+        self._follow(before)
 
     def project(self, scores: Any = None) -> dict[str, tf.Tensor]:
         """Ends a step: counts it, and brings the scores back within the budget.
@@ -301,19 +344,44 @@ class PrunedModel(keras.Model):
         """As `keras.Model.compile`; an optimizer given by name alone gets our learning rate.
 
         For the Adam family that is 3e-3, for the others Keras's own, both with cosine decay over
-        the schedule. An optimizer instance stays as it is.
+        the schedule. A callback may set another, which then stays. An optimizer instance stays as
+        it is.
         """
-        if isinstance(optimizer, str):
-            optimizer = own_optimizer(optimizer, self.total_steps)
+        self._initial_rate = None
+        if isinstance(optimizer, str) and type(self.model).compile is keras.Model.compile:
+            optimizer = own_optimizer(optimizer)
+            self._initial_rate = float(optimizer.learning_rate.numpy())
+            optimizer.learning_rate = self._initial_rate * cosine_to_end(self.progress())
+        if self._own_training:
+            self._compile_own(optimizer, *args, **kwargs)
+            return
         super().compile(optimizer, *args, **kwargs)
         arguments = inspect.signature(super().compile).bind(optimizer, *args, **kwargs).arguments
         # In a partial, where Keras does not look for metrics to track.
         self.compile_alike = functools.partial(compile_alike, arguments)
 
+    def _compile_own(self, *args, **kwargs):
+        """The model compiles itself, and its losses and metrics are its own; we run the loop."""
+        self.model.compile(*args, **kwargs)
+        modes = ("run_eagerly", "jit_compile", "steps_per_execution")
+        loop = {name: kwargs[name] for name in modes if name in kwargs}
+        super().compile(getattr(self.model, "optimizer", None), **loop)
+        self.compile_alike = functools.partial(_already_compiled)
+
+    def get_compile_config(self):
+        """As Keras's, with the initial learning rate if it is ours."""
+        if type(self.model).compile is not keras.Model.compile:
+            return {}  # its arguments are known to the model alone: compile again after loading
+        own = self._own_training
+        config = self.model.get_compile_config() if own else super().get_compile_config()
+        return {**config, "initial_rate": self._initial_rate} if config else config
+
     def compile_from_config(self, config):
         """Compiles as before saving, and makes the optimizer's variables."""
         arguments = keras.saving.deserialize_keras_object(config)
-        self.compile(with_length(arguments.pop("optimizer"), self.total_steps), **arguments)
+        rate = arguments.pop("initial_rate")
+        self.compile(**arguments)
+        self._initial_rate = rate
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
@@ -323,21 +391,44 @@ class PrunedModel(keras.Model):
         With `total_steps` given to `prune` it has that length instead, for training in several
         calls. Once the schedule is over, training goes on with the mask fixed.
 
+        Callbacks that choose among epochs (`EarlyStopping`, `ReduceLROnPlateau`, and
+        `ModelCheckpoint` with `save_best_only`) compare those whose mask is fixed, the last fifth
+        unless the schedule says otherwise: models before have other budgets.
+
         Raises:
             FloatingPointError: the weights are NaN or infinite, after the step that made them so.
         """
         call = inspect.signature(super().fit).bind(*args, **kwargs)
         callbacks = call.arguments.get("callbacks")
-        own: list[keras.callbacks.Callback] = [ScheduleLength(), StopOnDivergence()]
+        own: list[keras.callbacks.Callback] = [
+            ScheduleLength(call.arguments.get("initial_epoch", 0)),
+            StopOnDivergence(),
+        ]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in own:
                 callbacks.append(callback)
                 callback.set_model(self)
                 callback.set_params(callbacks.params)
+            comparing = callbacks.callbacks
         else:
             listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-            call.arguments["callbacks"] = [*own, *(c for c in listed if c is not None)]
-        return super().fit(*call.args, **call.kwargs)
+            comparing = [c for c in listed if c is not None]
+            call.arguments["callbacks"] = [*own, *comparing]
+        with comparing_fixed_masks(self, comparing):
+            return super().fit(*call.args, **call.kwargs)
+
+    def train_on_batch(self, *args, **kwargs):
+        """As `keras.Model.train_on_batch`; the length of the schedule must be known."""
+        if int(self.total_steps.numpy()) == 0:
+            raise ValueError(
+                validation.describe(
+                    "The length of the schedule is unknown, so the budget would never fall.",
+                    expected="a model that was told how many steps it will be trained",
+                    received="no `total_steps`",
+                    fix="prune(..., total_steps=number_of_batches), or train with `fit`",
+                )
+            )
+        return super().train_on_batch(*args, **kwargs)
 
     # Results.
 
@@ -386,9 +477,12 @@ class PrunedModel(keras.Model):
 
     def get_config(self):
         places = {id(variable): i for i, variable in enumerate(self.model.weights)}
+        model = keras.saving.serialize_keras_object(self.model)
+        if self._own_training and type(self.model).compile is keras.Model.compile:
+            model.pop("compile_config", None)  # ours says the same
         return {
             "name": self.name,
-            "model": keras.saving.serialize_keras_object(self.model),
+            "model": model,
             **self._arguments,
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "target_indices": [places[id(target.variable)] for target in self.targets],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from pruning.budgets.amounts import amounts, resolve_amount
 from pruning.budgets.budget import Budget
@@ -48,6 +49,7 @@ class Structure:
         sizes = {target.name: target.size for target in targets}
         kept = amounts(k, scope, sizes)
         segments = groups.lengths if len(kept) == len(groups.lengths) else (groups.num_groups,)
+        _room_for_one(groups, segments, kept, k if k is not None else scope)
         return SegmentBudget(segments, kept, groups.uniform_size or groups.sizes)
 
 
@@ -152,6 +154,25 @@ def parse_structure(structure: Any = "unstructured", block: Any = None) -> Struc
             return found
     expected = "'unstructured', 'filter', or 'n:m' with 1 <= n < m, such as '2:4'"
     raise _no_groups("structure", expected, structure)
+
+
+def _room_for_one(
+    groups: Groups, segments: Sequence[int], kept: Sequence[int], received: Any
+) -> None:
+    """Refuses a budget smaller than a group in every segment, which would keep nothing."""
+    if groups.uniform_size is not None:
+        smallest = [groups.uniform_size] * len(kept)
+    else:
+        smallest = [int(tf.reduce_min(part)) for part in tf.split(groups.sizes(), segments)]
+    if all(amount < size for amount, size in zip(kept, smallest, strict=True)):
+        raise ValueError(
+            validation.describe(
+                "`k` is smaller than one group, and would keep nothing.",
+                expected=f"at least {min(smallest)} weights, the smallest group",
+                received=received,
+                fix="keep more, or smaller groups",
+            )
+        )
 
 
 def _no_groups(name: str, expected: str, received: Any) -> ValueError:

@@ -74,8 +74,10 @@ class RelaxedMasks(Masks):
         return seed
 
     def best(self, weights: Sequence[tf.Tensor], tightness: Any = 1.0):
-        scores = tf.convert_to_tensor(self.scores)
-        return self.budget.top(scores, tightness, ties=self.groups.mean_abs(weights))
+        size = self.groups.mean_abs(weights)
+        # A group of zeros is worth nothing, whatever its score.
+        scores = tf.where(size > 0.0, tf.convert_to_tensor(self.scores), -1.0)
+        return self.budget.top(scores, tightness, ties=size)
 
     def _moved(self, moment):
         return self.method.scores(moment)

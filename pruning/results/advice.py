@@ -54,6 +54,17 @@ _CONVOLUTIONS = (
 )
 
 
+def lost_note(found: list[tuple[Target, np.ndarray]]) -> str | None:
+    """Which weights have lost everything, if any."""
+    names = [target.name for target, mask in found if not mask.any()]
+    if not names:
+        return None
+    return (
+        f"nothing is left of {', '.join(names)}: what it computes is the same for every input. "
+        "Keep more, leave it dense with `exclude`, or give every weight its own k by `scope`."
+    )
+
+
 def _is_spatial(target: Target) -> bool:
     """Whether it is the kernel of a convolution over more than one place."""
     wide = any(length > 1 for length in target.shape[:-2])

@@ -1,39 +1,60 @@
 """From scores to a plain sparse model."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pruning.results.advice import lost_note
+from pruning.results.copying import is_functional, plain_copy, same_predictions
 from pruning.results.finite import check_finite
-from pruning.results.zeros import ZerosStayZero
+from pruning.results.zeros import ZerosStayZero, write_zeros_last
 from tfgumbel.internal import validation
 
 logger = logging.getLogger("tfgumbel")
 
 
-def _is_functional(model: keras.Model) -> bool:
-    x = keras.Input((1,))
-    return isinstance(model, keras.Sequential) or type(model) is type(keras.Model(x, x))
-
-
-def _plain_copy(model: keras.Model) -> keras.Model:
-    """A copy of a Sequential or functional model; any other model itself."""
-    if not _is_functional(model):
+def _sparse_twin(model: keras.Model, values: Sequence[tuple[keras.Variable, tf.Tensor]]) -> Any:
+    """A copy of a functional model that is seen to predict the same; else the model itself."""
+    if not is_functional(model):
         return model
     try:
-        copy = keras.models.clone_model(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        logger.warning(
-            "The model %r cannot be copied (%s): its own weights are made sparse instead.",
-            model.name,
-            error,
-        )
-        return model
-    copy.set_weights(model.get_weights())
-    return copy
+        copy = plain_copy(model)
+    except Exception as error:  # a layer's own code
+        reason = f"cannot be copied ({error})"
+    else:
+        position = {id(variable): i for i, variable in enumerate(model.weights)}
+        for variable, value in values:
+            copy.weights[position[id(variable)]].assign(value)
+        if same_predictions(model, copy, values) is not False:
+            return copy
+        reason = "holds something that Keras does not copy: a copy predicts otherwise"
+    logger.warning(
+        "The model %r %s. So its own weights are made sparse instead. For a copy its layers need "
+        "`get_config`, and `save_own_variables` or `save_assets` for what is no weight.",
+        model.name,
+        reason,
+    )
+    return model
+
+
+def _warn_if_early(pruned: Any) -> None:
+    """Says so where weights are cut that the training was still using."""
+    done, total = int(pruned.step.numpy()), int(pruned.total_steps.numpy())
+    if not done or int(pruned.settled.numpy()):
+        return
+    logger.warning(
+        "`finalize` before the mask is fixed: %d of the schedule's %s steps are done, and %.2f%% "
+        "of the weights were in use, of which %.2f%% are kept. Expect worse predictions. Train on "
+        "to the end, with `fit` for all of its epochs; or say how long the training is, with "
+        "`total_steps` of `prune`.",
+        done,
+        total or "unknown number of",
+        100 * float(pruned.density),
+        100 * pruned.budget.k / pruned.masks.groups.num_weights,
+    )
 
 
 def compile_alike(arguments: Mapping[str, Any], model: keras.Model) -> None:
@@ -67,24 +88,33 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
             metrics `pruned` was compiled with and a fresh optimizer of its kind; None for none.
 
     Returns:
-        sparse: for a Sequential or functional model a copy; for a subclassed model the user's own
-        object, its weights overwritten. Compiled if `pruned` is. Its zeros stay zero in later
-        training: see `keep_sparsity`.
+        sparse: for a Sequential or functional model a copy, which was seen to predict what the
+        masked model does, on random inputs; for a subclassed model, and one that cannot be copied,
+        the user's own object, its weights overwritten. Compiled if `pruned` is. Its zeros stay zero
+        in later training: see `keep_sparsity`.
 
     Raises:
         ValueError: weights are NaN or infinite, or `fine_tune` is given without a loss.
     """
     check_finite(pruned.model)
+    _warn_if_early(pruned)
     masks = pruned.masks.groups.expand(pruned.final_mask())
     model = pruned.model
     position = {id(variable): i for i, variable in enumerate(model.weights)}
-    sparse = _plain_copy(model)
-    for target, mask in zip(pruned.targets, masks, strict=True):
+    kept = [tf.cast(mask, tf.bool) for mask in masks]
+    values = []
+    for target, keep in zip(pruned.targets, kept, strict=True):
         weight = tf.convert_to_tensor(target.variable)
-        kept = tf.cast(mask, tf.bool)
-        variable = sparse.weights[position[id(target.variable)]]
-        variable.assign(tf.where(kept, weight, tf.zeros_like(weight)))
-        variable.constraint = ZerosStayZero(tf.cast(kept, weight.dtype), variable.constraint)
+        values.append((target.variable, tf.where(keep, weight, tf.zeros_like(weight))))
+    sparse = _sparse_twin(model, values)
+    for (original, value), keep in zip(values, kept, strict=True):
+        variable = sparse.weights[position[id(original)]]
+        variable.assign(value)
+        variable.constraint = ZerosStayZero(tf.cast(keep, value.dtype), variable.constraint)
+    lost = lost_note(list(zip(pruned.targets, [keep.numpy() for keep in kept], strict=True)))
+    if lost is not None:
+        logger.warning("In the finished model %s", lost)
+    write_zeros_last(sparse)
     if pruned.compiled:
         pruned.compile_alike(sparse)
     if fine_tune is not None:

@@ -10,7 +10,7 @@ import rich.console
 import rich.table
 
 from pruning.groups.targets import Filter, select
-from pruning.results.advice import speed_notes
+from pruning.results.advice import lost_note, speed_notes
 from pruning.results.costs import file_sizes, weight_positions
 from pruning.results.finite import check_finite
 
@@ -219,7 +219,8 @@ def sparsity_report(
     found = []
     for target in chosen:
         mask = masks.get(id(target.variable))
-        mask = target.variable.numpy() != 0 if mask is None else mask
+        nonzero = target.variable.numpy() != 0
+        mask = nonzero if mask is None else mask & nonzero
         found.append((target, mask, positions.get(id(target.variable))))
     total = sum(int(mask.sum()) for _, mask, _ in found)
     rows = tuple(
@@ -236,6 +237,9 @@ def sparsity_report(
         for target, mask, where in found
     )
     notes = speed_notes([(target, mask) for target, mask, _ in found])
+    lost = lost_note([(target, mask) for target, mask, _ in found])
+    if lost is not None:
+        notes.append(lost)
     if any(where is None for _, _, where in found):
         notes.append(
             "multiply-adds are shown where the model says what its layers' outputs look like; "

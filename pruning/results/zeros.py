@@ -1,5 +1,6 @@
 """Keeping the zeros of a sparse model at zero."""
 
+import functools
 from typing import Any
 
 import keras
@@ -10,11 +11,11 @@ from tfgumbel.internal import validation
 
 
 class ZerosStayZero(keras.constraints.Constraint):
-    """Keeps the entries of a weight that are zero now at zero, after the weight's own constraint.
+    """Keeps the zeros of a weight at zero, and holds the weight's own constraint.
 
     Args:
         weight: the tensor whose zeros are to stay.
-        inner: a constraint to apply first, or None.
+        inner: the weight's own constraint, or None; it sees the zeros.
     """
 
     def __init__(self, weight: tf.Tensor, inner: Any = None):
@@ -22,17 +23,61 @@ class ZerosStayZero(keras.constraints.Constraint):
         self.inner = inner
 
     def __call__(self, w):
-        w = tf.convert_to_tensor(w if self.inner is None else self.inner(w))
+        w = self._cut(tf.convert_to_tensor(w))
+        return w if self.inner is None else self._cut(tf.convert_to_tensor(self.inner(w)))
+
+    def _cut(self, w: tf.Tensor) -> tf.Tensor:
         return tf.where(self.kept, w, tf.zeros_like(w))
+
+
+def write_zeros_last(model: keras.Model) -> None:
+    """Has the optimizers that a model is compiled with write averages (`use_ema`) with its zeros.
+
+    At the end of `fit` they put averages of the weights in their place, after the constraints.
+    """
+
+    def hold(optimizer: Any) -> None:
+        write = getattr(optimizer, "finalize_variable_values", None)
+        if write is None or "finalize_variable_values" in vars(optimizer):
+            return
+
+        def finalize_variable_values(var_list: Any) -> None:
+            write(var_list)
+            for variable in var_list:
+                if isinstance(variable.constraint, ZerosStayZero):
+                    variable.assign(variable.constraint(variable))
+
+        optimizer.finalize_variable_values = finalize_variable_values
+
+    if "compile" not in vars(model):
+        compile_model = model.compile
+
+        @functools.wraps(compile_model)
+        def compile_and_hold(*args: Any, **kwargs: Any) -> None:
+            compile_model(*args, **kwargs)
+            hold(getattr(model, "optimizer", None))
+
+        model.compile = compile_and_hold
+    hold(getattr(model, "optimizer", None))
+
+
+def zeros_held(targets: Any) -> int:
+    """How many entries of these targets a constraint of ours holds at zero."""
+    return sum(
+        int(tf.math.count_nonzero(~target.variable.constraint.kept))
+        for target in targets
+        if isinstance(target.variable.constraint, ZerosStayZero)
+    )
 
 
 def keep_sparsity(model: keras.Model) -> keras.Model:
     """Makes every later training step of a sparse model leave its zeros at zero.
 
     Each weight with two axes or more that has zeros gets a constraint, which Keras optimizers apply
-    after every update, in `fit` and in custom loops alike. A saved file does not hold it: call this
-    again after loading. `finalize` has called it already. Biases and normalisation weights are
-    left alone.
+    after every update, in `fit` and in custom loops alike. An optimizer with `use_ema` that the
+    model is compiled with writes its averages with the zeros, too. A saved file does not hold it:
+    call this again after loading. `finalize` has called it already. Biases and normalisation
+    weights are left alone.
 
     Args:
         model: a built Keras model.
@@ -71,4 +116,5 @@ def keep_sparsity(model: keras.Model) -> keras.Model:
                 fix="prune it first",
             )
         )
+    write_zeros_last(model)
     return model

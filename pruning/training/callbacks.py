@@ -1,5 +1,7 @@
 """Callbacks of a `PrunedModel`'s training."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -10,11 +12,61 @@ from tfgumbel.internal import validation
 BINS = 25
 
 
+# What chooses among epochs, and where: before the mask is fixed, one epoch's model has more weights
+# than the next one's.
+COMPARING = {
+    keras.callbacks.EarlyStopping: ("on_epoch_end",),
+    keras.callbacks.ReduceLROnPlateau: ("on_epoch_end",),
+    keras.callbacks.ModelCheckpoint: ("on_epoch_end", "on_train_batch_end"),
+}
+
+
+@contextlib.contextmanager
+def comparing_fixed_masks(
+    model: Any, callbacks: Iterable[keras.callbacks.Callback]
+) -> Iterator[None]:
+    """Lets callbacks that compare epochs see none until the mask of a `PrunedModel` is fixed.
+
+    `ModelCheckpoint` is one of them with `save_best_only`; else it saves every epoch, as ever.
+    """
+    changed = []
+    for callback in callbacks:
+        for kind, names in COMPARING.items():
+            if isinstance(callback, kind) and getattr(callback, "save_best_only", True):
+                changed += [(callback, name, vars(callback).get(name)) for name in names]
+    for callback, name, _ in changed:
+        setattr(callback, name, _once_settled(model, getattr(callback, name)))
+    try:
+        yield
+    finally:
+        for callback, name, own in changed:
+            delattr(callback, name)
+            if own is not None:
+                setattr(callback, name, own)
+
+
+def _once_settled(model: Any, method: Any) -> Any:
+    def settled_only(index: int, logs: Any = None) -> None:
+        if int(model.settled.numpy()):
+            method(index, logs)
+
+    return settled_only
+
+
 class ScheduleLength(keras.callbacks.Callback):
-    """Gives the pruned model the number of steps that `fit` is about to run."""
+    """Gives the pruned model the number of steps that `fit` is about to run.
+
+    Args:
+        initial_epoch: the epoch that `fit` starts with. Where the model has not done the steps of
+            those before it, the schedule is as long as what is left.
+    """
+
+    def __init__(self, initial_epoch: int = 0):
+        super().__init__()
+        self.initial_epoch = initial_epoch
 
     def on_train_begin(self, logs=None):
-        if self.model.explicit_total is not None:
+        if self.model.explicit_total is not None or int(self.model.settled.numpy()):
             return
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if not steps or not epochs:
@@ -26,7 +78,8 @@ class ScheduleLength(keras.callbacks.Callback):
                     fix="pass `steps_per_epoch` to `fit`, or `total_steps` to `prune`",
                 )
             )
-        self.model.total_steps.assign(steps * epochs)
+        ahead = int(self.model.step.numpy()) + steps * (epochs - self.initial_epoch)
+        self.model.set_length(min(steps * epochs, ahead))
 
 
 class StopOnDivergence(keras.callbacks.Callback):

@@ -220,6 +220,45 @@ def test_noise_is_the_step_and_the_seed():
             assert np.abs(first - second).max() > 0.01
 
 
+def test_noise_never_repeats_between_steps_and_draws():
+    # The temperature stays, so that a mask repeats where its noise does.
+    schedule = PruningSchedule(0.5, 0.5)
+    pruned = tfgumbel.prune(
+        network(), 0.5, seed=5, total_steps=10, num_samples=3, schedule=schedule
+    )
+    pruned.scores.assign(tf.fill(pruned.scores.shape, 0.5))
+    values = []
+    for step in range(4):
+        pruned.step.assign(step)
+        for draw in range(3):
+            values.append(pruned.masked_weights(training=True, draw=draw)[0][1].numpy())
+    for i, first in enumerate(values):
+        for second in values[:i]:
+            assert np.abs(first - second).max() > 0.01
+
+
+def test_a_step_is_the_mean_of_its_draws():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(5, "tanh"), layers.Dense(2)])
+    pruned = tfgumbel.prune(model, 0.5, seed=1, total_steps=10, num_samples=3)
+    pruned.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    pruned.scores.assign(tf.fill(pruned.scores.shape, 0.6))
+    variables = model.trainable_variables
+    before, y = [v.numpy() for v in variables], X[:8, :2]
+    sums, losses = [0.0] * len(variables), []
+    for draw in range(3):
+        with tf.GradientTape() as tape:
+            with keras.StatelessScope(pruned.masked_weights(training=True, draw=draw)):
+                losses.append(tf.reduce_mean((model(X[:8]) - y) ** 2))
+        gradients = tape.gradient(losses[-1], variables)
+        sums = [total + g.numpy() for total, g in zip(sums, gradients, strict=True)]
+    logs = pruned.train_on_batch(X[:8], y, return_dict=True)
+    for old, total, variable in zip(before, sums, variables, strict=True):
+        np.testing.assert_allclose(variable, old - 0.1 * total / 3, rtol=1e-4, atol=1e-6)
+    assert float(logs["loss"]) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert np.std(losses) > 0
+
+
 def test_batch_statistics_move_once_a_draw_and_inputs_stay():
     model = network()
     pruned = tfgumbel.prune(model, 0.5, seed=0, total_steps=10)
@@ -234,12 +273,13 @@ def test_batch_statistics_move_once_a_draw_and_inputs_stay():
 
 def test_optimizers_by_name_and_by_instance():
     pruned = tfgumbel.prune(network(), 0.5, total_steps=100)
-    pruned.compile("adam", "mse")
     rates = []
     for step in (0, 50, 100):
-        pruned.optimizer.iterations.assign(step)
+        pruned.step.assign(step)
+        pruned.compile("adam", "mse")
         rates.append(float(pruned.optimizer.learning_rate))
     assert rates == pytest.approx([3e-3, 0.505 * 3e-3, 3e-5], rel=1e-4)
+    pruned.step.assign(0)
     pruned.compile("sgd", "mse")
     assert float(pruned.optimizer.learning_rate) == pytest.approx(0.01)
     own = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 10))
