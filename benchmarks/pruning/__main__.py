@@ -9,11 +9,11 @@ import time
 from typing import Any
 
 from absl import app, flags
-from rich.table import Table
 
 from benchmarks import common
 from benchmarks.pruning import export_suite, memory, projection_suite, quality_suite, step_suite
-from examples.common.console import Progress, console, table
+from benchmarks.pruning.tables import table_of
+from examples.common.console import Progress, console
 from tfgumbel.internal.files import write_json
 
 FLAGS = flags.FLAGS
@@ -42,18 +42,6 @@ flags.DEFINE_enum(
     "Of the steps; process_time counts this process's own work, on a machine that others use.",
 )
 flags.DEFINE_string("output", str(common.RESULTS / "pruning.json"), "Where the results are kept.")
-
-
-def table_of(title: str, rows: list[dict[str, Any]], columns: dict[str, str]) -> Table:
-    """A table with a column for each field and its format."""
-    cells = [
-        [
-            "-" if row.get(name) is None else format(row[name], spec)
-            for name, spec in columns.items()
-        ]
-        for row in rows
-    ]
-    return table(title, list(columns), cells)
 
 
 def main(argv):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.pruning import __main__ as command
 from benchmarks.pruning import memory
+from benchmarks.pruning.tables import table_of
+from examples.common.console import console
 
 
 @pytest.mark.parametrize("method", memory.METHODS)
@@ -32,7 +33,7 @@ def test_copies_are_counted_from_the_dense_training_of_the_same_size(monkeypatch
 
 def test_tables_cut_nothing_in_a_file(capsys):
     rows = [{"model": "lenet300" * 5, "copies": 6.35}, {"model": "b", "copies": None}]
-    out = command.console()
-    out.print(command.table_of("memory", rows, {"model": "", "copies": ".1f"}))
+    out = console()
+    out.print(table_of("memory", rows, {"model": "", "copies": ".1f"}))
     text = capsys.readouterr().out
     assert "lenet300" * 5 in text and "6.3" in text and "-" in text and "..." not in text
