@@ -32,8 +32,8 @@ demo: setup  ## train a discrete VAE and prune a network on real digits, offline
 	@$(BIN)/python -m examples.discrete_vae.main $(HUSH)
 	@$(BIN)/python -m examples.prune_mnist.main $(HUSH)
 
-test: setup  ## the tests, the doctests and the code blocks of the documentation
-	$(BIN)/python -m pytest
+test: setup  ## the tests, the doctests and the code blocks of the documentation, on two cores
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout=900

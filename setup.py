@@ -27,6 +27,7 @@ DEV = [
     "pandas>=2.2,<4",
     "pre-commit>=4,<5",
     "pytest>=9,<10",
+    "pytest-xdist>=3.8,<4",
     "pytest-timeout>=2.4,<3",
     "ruff==0.17.5",
     "sybil>=10,<11",
