@@ -118,15 +118,16 @@ def _ratios(probs: tf.Tensor, rest: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         )
         return tf.reduce_logsumexp(terms + weight, axis=-1)
 
-    every = np.ones(size, bool)
-    whole = log_integral(every)
-    without = [log_integral(every & (np.arange(size) != s)) for s in range(size)]
-    pairs = [
-        [log_integral(every & (np.arange(size) != s) & (np.arange(size) != t)) for t in range(size)]
-        for s in range(size)
-    ]
+    def removed(*gone: int) -> tf.Tensor:
+        return log_integral(~np.isin(np.arange(size), gone))
+
+    whole = removed()
+    without = [removed(s) for s in range(size)]
+    pairs = {(s, t): removed(s, t) for s in range(size) for t in range(s)}
+    pairs |= {(t, s): both for (s, t), both in pairs.items()}
+    pairs |= {(s, s): one for s, one in enumerate(without)}
     first = tf.stack([tf.exp(one - whole) for one in without])
     second = tf.stack(
-        [tf.stack([tf.exp(pairs[s][t] - without[s]) for t in range(size)]) for s in range(size)]
+        [tf.stack([tf.exp(pairs[s, t] - without[s]) for t in range(size)]) for s in range(size)]
     )
     return first, second
