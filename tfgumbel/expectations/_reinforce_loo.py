@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfgumbel.expectations.program import Program, hard
-from tfgumbel.expectations.score_function import need_samples, with_score
+from tfgumbel.expectations.score_function import with_score
 from tfgumbel.registry import LossEstimator, register
 
 
@@ -34,6 +34,5 @@ def reinforce_loo(program: Program, *, seed: tf.Tensor) -> tf.Tensor:
     References: Kool, van Hoof & Welling, "Buy 4 REINFORCE samples, get a baseline for free!", ICLR
     workshop 2019, eq. 8.
     """
-    need_samples(program, "reinforce_loo")
     run = program.run(hard, seed)
     return with_score(program, run, program.objective.leave_one_out(run.costs))

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfgumbel.expectations.program import Program, hard
-from tfgumbel.expectations.score_function import need_samples, with_score
+from tfgumbel.expectations.score_function import with_score
 from tfgumbel.registry import LossEstimator, register
 
 
@@ -34,6 +34,5 @@ def vimco(program: Program, *, seed: tf.Tensor) -> tf.Tensor:
     References: Mnih & Rezende, "Variational inference for Monte Carlo objectives", ICML 2016, eq. 9
     and 10.
     """
-    need_samples(program, "vimco")
     run = program.run(hard, seed)
     return with_score(program, run, program.objective.geometric_leave_one_out(run.costs))

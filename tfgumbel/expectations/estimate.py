@@ -37,8 +37,17 @@ def estimate(
     if isinstance(entry, registry.SampleEstimator):
         run = program.run(functools.partial(_answer, entry, options), seed)
         return program.objective.value(run.costs)
-    knows = isinstance(entry, registry.LossEstimator) and entry.multi_sample
-    if not (knows or isinstance(program.objective, Mean)):
+    entry = registry.loss_estimators()[entry.name]
+    if program.num_samples < entry.min_samples:
+        raise ValueError(
+            validation.describe(
+                f"Estimator {entry.name!r} compares the samples of an example.",
+                expected=f"num_samples >= {entry.min_samples}",
+                received=program.num_samples,
+                fix="raise num_samples, or take one that needs no second sample, as 'reinforce'",
+            )
+        )
+    if not (entry.multi_sample or isinstance(program.objective, Mean)):
         known = [name for name, other in registry.loss_estimators().items() if other.multi_sample]
         raise ValueError(
             validation.describe(

@@ -37,19 +37,6 @@ def mean_of_others(values: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(values) - values, count - 1.0)
 
 
-def need_samples(program: Program, name: str) -> None:
-    """Raises ValueError unless there are two samples or more of each example."""
-    if program.num_samples < 2:
-        raise ValueError(
-            validation.describe(
-                f"Estimator {name!r} compares the samples of an example.",
-                expected="num_samples >= 2",
-                received=program.num_samples,
-                fix="raise num_samples, or take one that needs no second sample, as 'reinforce'",
-            )
-        )
-
-
 def refuse_cascade(name: str, run: Run, tape: tf.GradientTape) -> None:
     """Raises ValueError if a draw of the run depended on an earlier one.
 
