@@ -14,9 +14,10 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from examples.common import start
+from examples.common import binary_images, start
 from examples.common.console import console, table
-from examples.discrete_vae import data, pictures, train
+from examples.common.settings import define_flags, from_flags
+from examples.discrete_vae import pictures, train
 from tfgumbel.registry import sample_estimators
 
 DEMO = ("straight_through", "straight_through_gumbel_softmax", "gumbel_rao")
@@ -33,14 +34,13 @@ SMALL = {
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 
+define_flags(_DEFAULTS, binary_images.DATASETS)
 flags.DEFINE_enum(
     "estimator",
     None,
     [name for name, entry in sample_estimators().items() if entry.differentiable],
     "Gradient estimator; none: compare three.",
 )
-flags.DEFINE_enum("dataset", _DEFAULTS.dataset, data.DATASETS, "Images to model.")
-flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
 flags.DEFINE_enum(
     "binarization",
     _DEFAULTS.binarization,
@@ -52,17 +52,6 @@ flags.DEFINE_string("num_samples", "exact", 'Draws of Gumbel-Rao: a count, or "e
 flags.DEFINE_enum("arity", "8", ["2", "4", "8", "16"], "Classes of each variable.")
 flags.DEFINE_integer("latent_bits", None, "Variables times log2(arity).", lower_bound=1)
 flags.DEFINE_list("hidden_units", None, "Widths of the encoder; the decoder mirrors them.")
-flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Images of a step.", lower_bound=1)
-flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1)
-flags.DEFINE_enum("optimizer", _DEFAULTS.optimizer, train.OPTIMIZERS, "Keras optimizer.")
-flags.DEFINE_float("learning_rate", None, "Peak rate.", lower_bound=0.0)
-flags.DEFINE_float("momentum", _DEFAULTS.momentum, "Of sgd and rmsprop.", lower_bound=0.0)
-flags.DEFINE_enum("decay", _DEFAULTS.decay, ["cosine", "constant"], "Of the rate after warm-up.")
-flags.DEFINE_integer("warmup_steps", _DEFAULTS.warmup_steps, "Linear warm-up.", lower_bound=0)
-flags.DEFINE_float("weight_decay", _DEFAULTS.weight_decay, "Keras's decoupled weight decay.")
-flags.DEFINE_float("clip_norm", None, "Largest norm of the whole gradient.")
-flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, batches and noise.")
-flags.DEFINE_integer("eval_every", None, "Steps between validations and checkpoints.")
 flags.DEFINE_integer("validation_samples", _DEFAULTS.validation_samples, "Of a validation bound.")
 flags.DEFINE_integer("validation_images", None, "Images of a validation.")
 flags.DEFINE_integer("eval_samples", _DEFAULTS.eval_samples, "Of the test bound.", lower_bound=1)
@@ -72,18 +61,14 @@ flags.DEFINE_string("run_dir", "runs/discrete_vae", "Checkpoints, events, pictur
 
 def settings_from_flags():
     """`train.Settings` of the flags; those left out depend on the data set."""
-    small = SMALL if FLAGS.dataset == "digits" else {}
-    values = {}
-    for field in dataclasses.fields(train.Settings):
-        value = FLAGS[field.name].value
-        if value is None:
-            value = small.get(field.name, field.default)
-        values[field.name] = value
-    values["arity"] = int(values["arity"])
-    values["hidden_units"] = tuple(int(units) for units in values["hidden_units"])
-    if values["num_samples"] != "exact":
-        values["num_samples"] = int(values["num_samples"])
-    return train.Settings(**values)
+    settings = from_flags(train.Settings, SMALL)
+    num_samples = settings.num_samples
+    return dataclasses.replace(
+        settings,
+        arity=int(settings.arity),
+        hidden_units=tuple(int(units) for units in settings.hidden_units),
+        num_samples=num_samples if num_samples == "exact" else int(num_samples),
+    )
 
 
 def draw(training, run_dir):
@@ -124,7 +109,7 @@ def report(results, bounds):
 def main():
     settings = settings_from_flags()
     names = [FLAGS.estimator] if FLAGS.estimator else DEMO
-    splits = data.load(
+    splits = binary_images.load(
         settings.dataset,
         data_dir=settings.data_dir,
         binarization=settings.binarization,

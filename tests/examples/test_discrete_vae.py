@@ -16,8 +16,10 @@ import tensorflow as tf
 from absl import flags
 
 import tfgumbel
+from examples.common import binary_images
 from examples.common.files import RunError
-from examples.discrete_vae import data, main, model, pictures, train
+from examples.common.settings import OPTIMIZERS, make_optimizer
+from examples.discrete_vae import main, model, pictures, train
 from tfgumbel.distributions.abilities import BERNOULLI, ONE_HOT_CATEGORICAL
 from tfgumbel.registry import sample_estimators
 
@@ -39,7 +41,7 @@ TINY = train.Settings(
 
 @pytest.fixture(scope="module")
 def splits():
-    return data.load("digits")
+    return binary_images.load("digits")
 
 
 def test_log_weights_against_enumeration(splits):
@@ -109,14 +111,12 @@ def _variables(training):
 def test_steps_repeat_neither_noise_nor_batches(splits):
     training = train.Training(TINY, splits)
     count, size = len(splits.train), TINY.batch_size
-    training.splits = dataclasses.replace(splits, stochastic=False)
-    training.images = tf.range(count)[:, tf.newaxis]
-    seed = tf.constant([0, 0])
+    training.data = tf.range(count)
     batches = count // size
-    epoch = [training._batch(tf.constant(s, tf.int64), seed) for s in range(batches)]
+    epoch = [training.batch(tf.constant(s, tf.int64)) for s in range(batches)]
     epoch = np.concatenate(epoch).astype(int).ravel()
     assert len(np.unique(epoch)) == batches * size
-    following = training._batch(tf.constant(batches, tf.int64), seed).numpy().ravel()
+    following = training.batch(tf.constant(batches, tf.int64)).numpy().ravel()
     assert not np.array_equal(following, epoch[:size])
 
 
@@ -198,14 +198,14 @@ def test_binary_estimators_refuse_other_arities(splits):
         train.make_sampler(dataclasses.replace(TINY, estimator=name))
 
 
-@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizers_are_made_with_their_options(optimizer):
     settings = dataclasses.replace(TINY, optimizer=optimizer, weight_decay=0.01, clip_norm=5.0)
-    made = train.make_optimizer(settings)
+    made = make_optimizer(settings)
     assert made.weight_decay == 0.01 and made.global_clipnorm == 5.0
     assert float(made.learning_rate) == 0.0  # the first step of the warm-up
     with pytest.raises(ValueError, match="decay"):
-        train.make_optimizer(dataclasses.replace(TINY, decay="linear"))
+        make_optimizer(dataclasses.replace(TINY, decay="linear"))
 
 
 def test_flags_become_settings(tmp_path):
@@ -284,21 +284,21 @@ def test_digits_are_split_and_binarized(splits):
     ]
     assert splits.stochastic and splits.train.max() == 255
     assert set(np.unique(splits.validation)) == {0, 1} == set(np.unique(splits.test))
-    np.testing.assert_array_equal(splits.test, data.load("digits").test)
-    fixed = data.load("digits", binarization="fixed")
+    np.testing.assert_array_equal(splits.test, binary_images.load("digits").test)
+    fixed = binary_images.load("digits", binarization="fixed")
     assert set(np.unique(fixed.train)) == {0, 1}
     np.testing.assert_allclose(fixed.pixel_means, splits.pixel_means, atol=0.1)
     with pytest.raises(ValueError, match="dataset"):
-        data.load("letters")
+        binary_images.load("letters")
     with pytest.raises(RunError, match="data_dir"):
-        data.load("mnist", data_dir="/nonexistent")
+        binary_images.load("mnist", data_dir="/nonexistent")
 
 
 def test_binarized_mnist_through_tfds():
     data_dir = os.environ.get("TFGUMBEL_DATA_DIR")
     if not data_dir or not (pathlib.Path(data_dir) / "binarized_mnist").is_dir():
         pytest.skip("set TFGUMBEL_DATA_DIR to a TFDS directory that holds binarized_mnist")
-    splits = data.load("binarized_mnist", data_dir=data_dir)
+    splits = binary_images.load("binarized_mnist", data_dir=data_dir)
     assert splits.train.shape == (50_000, 784) and splits.image_shape == (28, 28)
     assert len(splits.validation) == len(splits.test) == 10_000
     assert set(np.unique(splits.train)) == {0, 1} and not splits.stochastic

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from examples.common import data_sets
 
@@ -32,6 +33,18 @@ class Splits:
     def pixel_means(self):
         """Mean of every pixel over the training images, in [0, 1]."""
         return self.train.mean(axis=0) / (255.0 if self.stochastic else 1.0)
+
+    def binarize(self, images, seed):
+        """Training images as they are stored, a tensor, as 0 and 1 in float32.
+
+        `seed`, an int tensor of shape [2], draws the pixels where `stochastic`.
+        """
+        images = tf.cast(images, tf.float32)
+        if not self.stochastic:
+            return images
+        return tf.cast(
+            tf.random.stateless_uniform(tf.shape(images), seed, maxval=255.0) < images, tf.float32
+        )
 
 
 def load(dataset, *, data_dir=None, binarization="stochastic", seed=0):
