@@ -5,6 +5,7 @@ from typing import Any
 
 import tfgumbel.internal.backend  # noqa: F401
 from tfgumbel import (
+    callbacks,
     diagnostics,
     distributions,
     estimators,
@@ -26,6 +27,7 @@ __all__ = [
     *estimators.__all__,
     *layers.__all__,
     "RunningMean",
+    "callbacks",
     "diagnostics",
     "distributions",
     "expectation",

@@ -1,11 +1,9 @@
-"""A run's folder: it belongs to one set of settings, and training goes on where it was stopped."""
+"""A run's folder: it belongs to one set of settings."""
 
 import json
 import pathlib
 
-import keras
-
-from examples.common.files import RunError, read_json, reading, whole_file, write_json
+from examples.common.files import RunError, read_json, write_json
 
 
 def claim(folder, settings):
@@ -43,49 +41,3 @@ def claim(folder, settings):
             + f"the folder {folder}."
         )
     return folder
-
-
-class Backup(keras.callbacks.Callback):
-    """Keeps the state of a model and its optimizer after every epoch.
-
-    The epoch's number is in the name of the one file, which appears whole, so the two always agree.
-    For a model that is built and compiled:
-
-        backup = Backup(folder)
-        model.fit(..., initial_epoch=backup.epoch, callbacks=[backup])
-
-    Args:
-        folder: where the files go.
-
-    Attributes:
-        epoch: epochs done by the run that was interrupted; 0 if there was none.
-    """
-
-    _PATTERN = "epoch-*.weights.h5"
-
-    def __init__(self, folder):
-        super().__init__()
-        self.folder = pathlib.Path(folder)
-        files = sorted(self.folder.glob(self._PATTERN))
-        self._last = files[-1] if files else None
-        self.epoch = int(self._last.name[len("epoch-") :].split(".")[0]) if files else 0
-
-    def on_train_begin(self, logs=None):
-        if self._last is None:
-            return
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
-        with reading(self._last, "delete that file; the run then starts from its first epoch"):
-            self.model.load_weights(self._last)
-
-    def on_epoch_end(self, epoch, logs=None):
-        path = self.folder / f"epoch-{epoch + 1:06d}.weights.h5"
-        with whole_file(path) as temporary:
-            self.model.save_weights(temporary)
-        self.remove(keep=path)
-
-    def remove(self, keep=None):
-        """Deletes the files, all but one: of a run whose result is written, none is needed."""
-        for path in self.folder.glob(self._PATTERN):
-            if path != keep:
-                path.unlink()

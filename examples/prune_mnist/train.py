@@ -11,7 +11,7 @@ import pruning
 import tfgumbel
 from examples.common.console import FitProgress
 from examples.common.files import read_json, reading, whole_file, write_json
-from examples.common.runs import Backup, claim
+from examples.common.runs import claim
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
 
@@ -91,7 +91,9 @@ def train(settings: Settings, method: str, data: data_sets.Data, run_dir: str) -
         # A divisor: a shorter last execution of each epoch would be traced again.
         steps_per_execution=max(n for n in range(1, 21) if steps % n == 0),
     )
-    backup = Backup(folder / "backup")
+    backup = tfgumbel.callbacks.Backup(folder / "backup.npz")
+    with reading(backup.path, "delete that file; the run then starts from its first epoch"):
+        epochs_done = backup.epoch
     history = None if method == "dense" else pruning.ScoreHistory()
     start = time.perf_counter()
     trained.fit(
@@ -99,8 +101,8 @@ def train(settings: Settings, method: str, data: data_sets.Data, run_dir: str) -
         data.train_labels,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        initial_epoch=backup.epoch,
-        callbacks=[backup, FitProgress(method, backup.epoch), *([history] if history else [])],
+        initial_epoch=epochs_done,
+        callbacks=[backup, FitProgress(method, epochs_done), *([history] if history else [])],
         verbose=0,
     )
     seconds = time.perf_counter() - start

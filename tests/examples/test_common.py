@@ -46,83 +46,6 @@ def test_a_folder_belongs_to_one_run(tmp_path):
         runs.claim(folder, settings)
 
 
-def small_model():
-    model = keras.Sequential([keras.Input([3]), keras.layers.Dense(2, kernel_initializer="ones")])
-    model.compile("adam", "mse")
-    return model
-
-
-def fit(model, backup, epochs, *callbacks):
-    x = np.linspace(-1.0, 1.0, 21, dtype="float32").reshape(7, 3)
-    return model.fit(
-        x,
-        x[:, :2],
-        batch_size=3,
-        epochs=epochs,
-        shuffle=False,
-        initial_epoch=backup.epoch,
-        callbacks=[backup, *callbacks],
-        verbose=0,
-    )
-
-
-class StopAt(keras.callbacks.Callback):
-    """Interrupts training before an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self._epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self._epoch:
-            raise KeyboardInterrupt
-
-
-def test_training_goes_on_from_the_last_epoch_with_the_optimizers_state(tmp_path):
-    whole = small_model()
-    fit(whole, runs.Backup(tmp_path / "whole"), 12)
-    with pytest.raises(KeyboardInterrupt):
-        fit(small_model(), runs.Backup(tmp_path / "broken"), 12, StopAt(11))
-    # One file, of the epoch that was done last.
-    assert [f.name for f in (tmp_path / "broken").iterdir()] == ["epoch-000011.weights.h5"]
-    resumed, backup = small_model(), runs.Backup(tmp_path / "broken")
-    assert backup.epoch == 11
-    assert fit(resumed, backup, 12).epoch == [11]
-    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert int(resumed.optimizer.iterations.numpy()) == 12 * 3
-    backup.remove()
-    assert not list((tmp_path / "broken").iterdir())
-
-
-def test_a_damaged_backup_is_named(tmp_path):
-    backup = runs.Backup(tmp_path)
-    fit(small_model(), backup, 2)
-    path = tmp_path / "epoch-000002.weights.h5"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(files.RunError, match=r"epoch-000002\.weights\.h5 cannot be read"):
-        fit(small_model(), runs.Backup(tmp_path), 3)
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.99])
-def test_a_backup_that_is_being_written_does_not_count(tmp_path, monkeypatch, fraction):
-    fit(small_model(), runs.Backup(tmp_path), 2)
-    model = small_model()
-    write = model.save_weights
-
-    def killed(path):
-        write(path)
-        content = path.read_bytes()
-        path.write_bytes(content[: int(fraction * len(content))])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(model, "save_weights", killed)
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, runs.Backup(tmp_path), 5)
-    assert runs.Backup(tmp_path).epoch == 2
-    assert fit(small_model(), runs.Backup(tmp_path), 5).epoch == [2, 3, 4]
-
-
 class Terminal(io.StringIO):
     """A file that says it is a terminal."""
 
@@ -173,9 +96,11 @@ def test_no_cell_of_a_table_is_cut_off(monkeypatch):
         assert (name in text) == (not file.isatty())  # folded in the terminal
 
 
-def test_keras_progress_counts_epochs(tmp_path, capsys):
-    backup = runs.Backup(tmp_path)
-    fit(small_model(), backup, 3, console.FitProgress("dense"))
+def test_keras_progress_counts_epochs(capsys):
+    model = keras.Sequential([keras.Input([3]), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    x = np.ones([7, 3])
+    model.fit(x, x[:, :2], epochs=3, callbacks=[console.FitProgress("dense")], verbose=0)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "dense: 0 of 3 epochs"
     assert lines[-1].startswith("dense, loss ") and "3 of 3 epochs" in lines[-1]
