@@ -14,8 +14,6 @@ from tfgumbel.internal import files, validation
 
 __all__ = ["Backup"]
 
-_EPOCH = "epoch"
-
 
 class Backup(keras.callbacks.Callback):
     """Keeps the state of training after every epoch in one file, from which a killed run goes on.
@@ -75,7 +73,7 @@ class Backup(keras.callbacks.Callback):
         if not self.path.exists():
             return 0
         with self._archive() as archive:
-            return int(archive[_EPOCH])
+            return int(self._state(archive)["epoch"])
 
     def remove(self) -> None:
         """Deletes the file, if there is one: of a run whose result is kept, it is not needed."""
@@ -86,7 +84,7 @@ class Backup(keras.callbacks.Callback):
             return
         variables = self._variables()
         with self._archive() as archive:
-            names = json.loads(str(archive["names"]))
+            names = self._state(archive)["names"]
             arrays = [archive[f"arr_{index}"] for index in range(len(names))]
         self._check(variables, names, arrays)
         for variable, array in zip(variables, arrays, strict=True):
@@ -96,13 +94,13 @@ class Backup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         variables = self._variables()
+        state = {"epoch": epoch + 1, "names": [variable.path for variable in variables]}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with files.whole_file(self.path, ".npz") as temporary:
             np.savez(
                 temporary,
                 *(np.asarray(variable) for variable in variables),
-                names=json.dumps([variable.path for variable in variables]),
-                **{_EPOCH: epoch + 1},
+                state=json.dumps(state),
             )
 
     def _variables(self) -> list[keras.Variable]:
@@ -159,3 +157,7 @@ class Backup(keras.callbacks.Callback):
             np.load(file, allow_pickle=False) as archive,
         ):
             yield archive
+
+    @staticmethod
+    def _state(archive: Any) -> dict[str, Any]:
+        return json.loads(str(archive["state"]))
