@@ -10,6 +10,7 @@ from pruning.methods.learned import SCORE_LEARNING_RATE
 from pruning.pruned_model import PrunedModel
 from pruning.results.finite import check_finite
 from pruning.results.zeros import zeros_held
+from pruning.training.own_steps import replaced_loops
 from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 
@@ -134,6 +135,14 @@ def prune(
     )
     for name, reason in pruned.left.items():
         logger.info("Not pruned: %s (%s).", name, reason)
+    for name in replaced_loops(model):
+        logger.warning(
+            "%s defines its own `%s`, which is not called while it is pruned: that of the pruned "
+            "model is Keras's. Move what it does into `train_step`, or write a loop with "
+            "`masked_weights` and `update`.",
+            type(model).__name__,
+            name,
+        )
     held, size = zeros_held(pruned.targets), pruned.masks.groups.num_weights
     if pruned.budget.k > size - held:
         logger.warning(

@@ -18,6 +18,16 @@ from tfgumbel.internal import validation
 # What a model may define for itself, and still be trained by `fit`.
 OWN = ("train_step", "test_step", "compute_loss", "compute_metrics", "metrics", "compile")
 
+# What a model may define for itself, and a `PrunedModel` around it has of its own.
+REPLACED = ("fit", "evaluate", "predict")
+
+
+def replaced_loops(model: keras.Model) -> list[str]:
+    """The loops that a model's class defines itself: those of a `PrunedModel` do not call them."""
+    return [
+        name for name in REPLACED if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+
 
 def defines_training(model: keras.Model) -> bool:
     """Whether a model's class says itself how it is trained or judged."""

@@ -215,3 +215,27 @@ def test_what_cannot_be_followed_is_refused(kind, match):
     pruned.compile("adam", "mse")
     with pytest.raises(ValueError, match=match):
         pruned.fit(X, X[:, :2], verbose=0)
+
+
+def test_loops_that_are_not_called_are_named(caplog):
+    class Loops(Plain):
+        def fit(self, *arguments, **named):
+            raise NotImplementedError
+
+        def predict(self, *arguments, **named):
+            raise NotImplementedError
+
+    model = Loops()
+    model(X)
+    with caplog.at_level("WARNING", logger="tfgumbel"):
+        tfgumbel.prune(model, 0.4)
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.split(",")[0] for text in said] == [
+        "Loops defines its own `fit`",
+        "Loops defines its own `predict`",
+    ]
+    caplog.clear()
+    plain = Plain()
+    plain(X)
+    tfgumbel.prune(plain, 0.4)
+    assert not caplog.records
