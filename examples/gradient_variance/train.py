@@ -34,28 +34,33 @@ def squared_distance(sample):
     return (tf.linalg.matvec(sample, levels) - TARGET) ** 2
 
 
+def program(draw, logits):
+    """The cost of one draw, shape (rows,); logits (rows, num_classes)."""
+    return squared_distance(draw(logits))
+
+
 def make_logits(num_classes, seed):
-    """Standard normal logits, shape (num_classes,)."""
-    return tf.constant(np.random.default_rng(seed).normal(size=num_classes), tf.float32)
+    """Standard normal logits of one example, shape (1, num_classes)."""
+    return tf.constant(np.random.default_rng(seed).normal(size=[1, num_classes]), tf.float32)
 
 
 def compare(logits, estimators, *, temperature, num_draws, seed):
     """The table: every estimator against the truth by enumeration."""
     return diagnostics.compare_estimators(
-        squared_distance, logits, estimators, num_draws, seed, temperature=temperature
+        program, logits, estimators, num_draws, seed, temperature=temperature
     )
 
 
 def draw_samples(logits, path, *, seed):
     """Gumbel-Softmax samples at four temperatures."""
-    figure = diagnostics.plot_gumbel_softmax_samples(logits, SAMPLE_TEMPERATURES, seed=seed)
+    figure = diagnostics.plot_gumbel_softmax_samples(logits[0], SAMPLE_TEMPERATURES, seed=seed)
     return figures.save(figure, path)
 
 
 def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
     """Variance against the number of samples; also returns the slopes."""
     curves = diagnostics.variance_by_num_samples(
-        squared_distance, logits, num_trials=num_trials, temperature=temperature, seed=seed
+        program, logits, num_trials=num_trials, temperature=temperature, seed=seed
     )
     return figures.save(
         diagnostics.plot_variance_against_num_samples(curves), path
@@ -65,6 +70,6 @@ def draw_sample_sizes(logits, path, *, temperature, num_trials, seed):
 def draw_temperatures(logits, path, *, num_draws, seed):
     """Bias, variance and error against temperature."""
     comparisons = diagnostics.compare_temperatures(
-        squared_distance, logits, CURVES, num_draws=num_draws, seed=seed
+        program, logits, CURVES, num_draws=num_draws, seed=seed
     )
     return figures.save(diagnostics.plot_bias_variance(comparisons), path)

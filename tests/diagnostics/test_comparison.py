@@ -14,10 +14,9 @@ import tfgumbel
 from tests.reference import conditional_derivatives, sample_conditional_derivatives, softmax
 from tfgumbel.diagnostics import compare_estimators, exact_expectation
 from tfgumbel.diagnostics.comparison import Measurement, summarize
-from tfgumbel.diagnostics.enumeration import outcome_codes, outcomes
 from tfgumbel.diagnostics.moments import within_outcome_variance
-from tfgumbel.distributions import Bernoulli
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.diagnostics.problem import Problem
+from tfgumbel.distributions.abilities import BERNOULLI
 
 LOGITS = np.array([0.2, -0.6, 1.1])
 COST = np.array([1.0, -0.5, 0.3])
@@ -28,6 +27,16 @@ def square(sample):
     """(cost . D)^2 + cost . D, the derivative of which differs from outcome to outcome."""
     score = tf.linalg.matvec(sample, tf.constant(COST, sample.dtype))
     return score**2 + score
+
+
+def of_sample(f):
+    """The program that draws one sample of its logits."""
+    return lambda draw, logits: f(draw(logits))
+
+
+def of_bits(f):
+    """The program that draws binary variables."""
+    return lambda draw, logits: f(draw.variable(BERNOULLI, logits))
 
 
 def exact_moments(jacobian):
@@ -42,8 +51,8 @@ def exact_moments(jacobian):
 @functools.cache
 def comparison():
     return compare_estimators(
-        square,
-        tf.constant(LOGITS, tf.float64),
+        of_sample(square),
+        tf.constant(LOGITS[np.newaxis]),
         ["straight_through", "straight_through_gumbel_softmax", "gumbel_rao", "reinmax"],
         num_draws=100_000,
         seed=3,
@@ -65,7 +74,8 @@ def test_truth_is_the_sum_over_outcomes_of_several_variables():
         scores = tf.linalg.matvec(sample, tf.constant(COST, sample.dtype))
         return (scores[:, 0] + 2.0 * scores[:, 1]) ** 2
 
-    mean, gradient = exact_expectation(f, tf.constant(logits))
+    mean, (gradient,) = exact_expectation(of_sample(f), tf.constant(logits[np.newaxis]))
+    gradient = gradient[0]
     np.testing.assert_allclose(mean, value(logits), rtol=1e-12)
     for index in np.ndindex(logits.shape):
         shift = np.zeros_like(logits)
@@ -75,37 +85,29 @@ def test_truth_is_the_sum_over_outcomes_of_several_variables():
 
 
 def test_truth_of_bernoulli_variables_and_masked_classes():
-    logits = tf.constant([0.8, -0.4], tf.float64)
-    p, q = 1 / (1 + np.exp(-logits.numpy()))
-    mean, gradient = exact_expectation(
-        lambda d: d[:, 0] * (1.0 - 2.0 * d[:, 1]), Bernoulli(logits=logits)
+    logits = np.array([[0.8, -0.4]])
+    p, q = 1 / (1 + np.exp(-logits[0]))
+    mean, (gradient,) = exact_expectation(
+        of_bits(lambda d: d[:, 0] * (1.0 - 2.0 * d[:, 1])), tf.constant(logits)
     )
     np.testing.assert_allclose(mean, p * (1 - 2 * q), rtol=1e-12)
-    np.testing.assert_allclose(gradient, [p * (1 - p) * (1 - 2 * q), -2 * p * q * (1 - q)])
-    masked, gradient = exact_expectation(
-        lambda d: tf.math.log(1.0 - d[:, 0]), tf.constant([-np.inf, 0.0, 1.0])
+    np.testing.assert_allclose(gradient, [[p * (1 - p) * (1 - 2 * q), -2 * p * q * (1 - q)]])
+    masked, (gradient,) = exact_expectation(
+        of_sample(lambda d: tf.math.log(1.0 - d[:, 0])), tf.constant([[-np.inf, 0.0, 1.0]])
     )
-    assert masked == 0.0 and gradient.tolist() == [0.0, 0.0, 0.0]
+    assert masked == 0.0 and gradient.tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_truth_of_more_outcomes_than_are_taken_at_a_time():
     # 8,192 of them: two chunks.
     logits, slopes = np.linspace(-1.0, 1.0, 13), np.linspace(1.0, 2.0, 13)
-    mean, gradient = exact_expectation(
-        lambda d: tf.linalg.matvec(d, tf.constant(slopes)), Bernoulli(logits=tf.constant(logits))
+    mean, (gradient,) = exact_expectation(
+        of_bits(lambda d: tf.linalg.matvec(d, tf.constant(slopes))),
+        tf.constant(logits[np.newaxis]),
     )
     probs = 1 / (1 + np.exp(-logits))
     np.testing.assert_allclose(mean, probs @ slopes, rtol=1e-10)
-    np.testing.assert_allclose(gradient, slopes * probs * (1 - probs), rtol=1e-10)
-
-
-def test_every_joint_outcome_has_a_code_of_its_own():
-    every = outcomes(np.arange(27), (3, 3))
-    codes = outcome_codes(ONE_HOT_CATEGORICAL, tf.constant(every, tf.float32)[:, :2])
-    assert sorted(set(codes.numpy())) == list(range(9))
-    every = outcomes(np.arange(27), (3, 1, 3))
-    codes = outcome_codes(ONE_HOT_CATEGORICAL, tf.constant(every, tf.float32))
-    np.testing.assert_array_equal(codes, np.arange(27))
+    np.testing.assert_allclose(gradient[0], slopes * probs * (1 - probs), rtol=1e-10)
 
 
 def sums_of(draws, codes, truth, num_outcomes):
@@ -115,12 +117,15 @@ def sums_of(draws, codes, truth, num_outcomes):
     chosen = codes == np.arange(num_outcomes)[:, np.newaxis]
     cosine = draws @ truth / np.linalg.norm(draws, axis=1) / np.linalg.norm(truth)
     return {
-        "count": chosen.sum(1).astype(float),
-        "error": chosen @ error,
-        "square": chosen @ square,
-        "square_by_entry": np.sum(error**2, 0),
+        "number": float(len(draws)),
+        "error": error.sum(0, keepdims=True),
+        "square": square.sum(),
+        "square_by_entry": np.sum(error**2, 0, keepdims=True),
         "fourth": np.sum(square**2),
         "cosine": cosine.sum(),
+        "count": chosen.sum(1).astype(float)[np.newaxis],
+        "outcome_error": (chosen @ error)[np.newaxis],
+        "outcome_square": (chosen @ square)[np.newaxis],
     }
 
 
@@ -128,17 +133,19 @@ def test_a_row_is_the_sample_moments_of_its_draws():
     rng = np.random.default_rng(0)
     draws, truth = rng.normal(size=(11, 3)) + 0.5, np.array([1.0, -0.5, 0.2])
     codes = np.array([0] * 5 + [1] * 4 + [2] * 2)
-    row = summarize("own", sums_of(draws, codes, truth, 4), truth, 0.0)
-    square = np.sum((draws - truth) ** 2, 1)
+    problem = Problem(of_sample(square), tf.zeros([1, 3]))
+    row = summarize("own", sums_of(draws, codes, truth, 4), problem, truth, 3.0, 0.0)
+    distances = np.sum((draws - truth) ** 2, 1)
     np.testing.assert_allclose(row.mean, draws.mean(0))
     np.testing.assert_allclose(row.bias, np.linalg.norm(draws.mean(0) - truth))
     np.testing.assert_allclose(row.variance, draws.var(0, ddof=1).sum())
     np.testing.assert_allclose(row.bias_standard_error, np.sqrt(row.variance / 11))
     np.testing.assert_allclose(row.standard_error, draws.std(0, ddof=1) / np.sqrt(11))
-    np.testing.assert_allclose(row.mse, square.mean())
-    np.testing.assert_allclose(row.mse_standard_error, square.std(ddof=1) / np.sqrt(11))
+    np.testing.assert_allclose(row.mse, distances.mean())
+    np.testing.assert_allclose(row.mse_standard_error, distances.std(ddof=1) / np.sqrt(11))
     within = [draws[codes == code].var(0, ddof=1).sum() for code in range(3)]
     np.testing.assert_allclose(row.within_variance, np.array([5, 4, 2]) @ within / 11)
+    np.testing.assert_allclose(row.variance_per_run, 3 * row.variance)
 
 
 def test_outcomes_drawn_once_say_nothing_of_the_variance_within():
@@ -208,18 +215,14 @@ def test_error_is_variance_and_bias():
 
 def test_standard_errors_are_calibrated():
     # 100 measurements of two independent entries: the mean square is 1 +- sqrt(2 / 200).
-    logits = tf.constant([[0.4, -0.4], [-1.0, 0.3]], tf.float64)
-    measurement = Measurement(
-        lambda d: (1.0 + d[:, 0, 0]) * (d[:, 1, 0] - 0.3) ** 2,
-        logits,
-        ["reinforce"],
-        num_draws=400,
-    )
+    program = of_sample(lambda d: (1.0 + d[:, 0, 0]) * (d[:, 1, 0] - 0.3) ** 2)
+    logits = tf.constant([[[0.4, -0.4], [-1.0, 0.3]]], tf.float64)
+    measurement = Measurement(Problem(program, logits), ["reinforce"], num_draws=400)
     scores, ratios = [], []
     for seed in range(100):
         result = measurement.run(seed, 1.0)
         row = result.rows["reinforce"]
-        scores.append(((row.mean - result.truth) / row.standard_error)[:, 0])
+        scores.append(((row.mean - result.truth) / row.standard_error)[::2])
         ratios.append((row.bias / row.bias_standard_error) ** 2)
     assert abs(np.mean(np.square(scores)) - 1.0) < 5 * np.sqrt(2 / 200)
     assert abs(np.mean(ratios) - 1.0) < 5 * np.std(ratios) / np.sqrt(100)
@@ -228,7 +231,7 @@ def test_standard_errors_are_calibrated():
 def test_cosines_are_those_of_the_draws():
     # Two classes: every draw is along (1, -1), so a cosine is +1 or -1 (or 0 without a gradient).
     table = compare_estimators(
-        lambda d: 3.0 * d[:, 0], tf.constant([0.0, 0.0], tf.float64), ["reinforce"], 10_000
+        of_sample(lambda d: 3.0 * d[:, 0]), tf.zeros([1, 2], tf.float64), ["reinforce"], 10_000
     )
     # D = (1, 0): 3 (1, -1) / 2; else 0. The truth is (1, -1) 3 / 4.
     row = table.rows["reinforce"]
@@ -237,15 +240,15 @@ def test_cosines_are_those_of_the_draws():
 
 
 def test_relaxed_samples_count_as_the_outcome_they_round_to():
-    table = compare_estimators(square, tf.constant(LOGITS), ["gumbel_softmax"], 20_000)
+    table = compare_estimators(of_sample(square), tf.constant([LOGITS]), ["gumbel_softmax"], 20_000)
     row = table.rows["gumbel_softmax"]
     assert 0 < row.within_variance < row.variance
 
 
 def test_bernoulli_estimators():
     table = compare_estimators(
-        lambda d: (d[:, 0] - 0.3) ** 2,
-        Bernoulli(logits=tf.constant([0.5])),
+        of_bits(lambda d: (d[:, 0] - 0.3) ** 2),
+        tf.constant([[0.5]]),
         ["reinforce", "bernoulli_straight_through_gumbel_softmax", "bernoulli_gumbel_rao"],
         num_draws=20_000,
     )
@@ -261,8 +264,8 @@ def test_bernoulli_estimators():
 
 def test_estimators_are_names_pairs_or_callables():
     table = compare_estimators(
-        square,
-        tf.constant(LOGITS),
+        of_sample(square),
+        tf.constant([LOGITS]),
         {
             "cold": ("straight_through_gumbel_softmax", {"temperature": 0.1}),
             "default": "straight_through_gumbel_softmax",
@@ -295,6 +298,15 @@ def test_a_table_prints_and_converts():
         table["varianse"]
 
 
+def wide(draw, logits):
+    return tf.reduce_sum(square(draw(logits)), -1)
+
+
+def chain(draw, logits):
+    """A class, and another whose logits depend on it."""
+    return square(draw(draw(logits) + logits))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -303,12 +315,18 @@ def test_a_table_prints_and_converts():
         ({"estimators": ["reinmax", "reinmax"]}, "named twice"),
         ({"estimators": []}, "empty"),
         (
-            {"estimators": ["reinmax"], "logits": Bernoulli(logits=[0.5, 0.0, 0.0])},
+            {"estimators": ["gapped_straight_through"], "program": of_bits(square)},
             "bernoulli_gumbel_rao",
         ),
+        ({"estimators": ["disarm"], "program": chain}, "cannot do a cascade"),
         ({"estimators": ["reinmax"], "num_draws": 1}, "num_draws"),
-        ({"estimators": ["reinmax"], "logits": tf.zeros([20, 3])}, r"3 \*\* 20"),
-        ({"estimators": ["reinmax"], "f": tf.reduce_sum}, "one value for each"),
+        (
+            {"estimators": ["reinmax"], "inputs": tf.zeros([1, 20, 3]), "program": wide},
+            r"3 \*\* 20",
+        ),
+        ({"estimators": ["reinmax"], "program": of_sample(tf.reduce_sum)}, "wrong shape"),
+        ({"estimators": ["reinmax"], "inputs": tf.zeros([])}, "no batch axis"),
+        ({"estimators": ["reinmax"], "inputs": tf.zeros([1], tf.int32)}, "nothing to take"),
         (
             {"estimators": {"own": lambda logits, *, seed: tf.stop_gradient(logits)}},
             "no gradient",
@@ -316,6 +334,11 @@ def test_a_table_prints_and_converts():
     ],
 )
 def test_errors_say_what_to_do(arguments, message):
-    arguments = {"f": square, "logits": tf.zeros([3]), "num_draws": 100, **arguments}
+    arguments = {
+        "program": of_sample(square),
+        "inputs": tf.zeros([1, 3]),
+        "num_draws": 100,
+        **arguments,
+    }
     with pytest.raises(ValueError, match=message):
         compare_estimators(**arguments)

@@ -19,10 +19,18 @@ def table_lookup(sample):
     return tf.linalg.matvec(sample, tf.constant(VALUES, sample.dtype))
 
 
+def program(draw, logits):
+    return table_lookup(draw(logits))
+
+
 @pytest.fixture(scope="module")
 def curves():
     return diagnostics.variance_by_num_samples(
-        table_lookup, tf.constant(LOGITS), num_samples=(1, 5, 25, 125), num_trials=400, seed=1
+        program,
+        tf.constant(LOGITS[np.newaxis]),
+        num_samples=(1, 5, 25, 125),
+        num_trials=400,
+        seed=1,
     )
 
 
@@ -199,8 +207,8 @@ def test_contours_are_drawn_for_each_temperature(variances):
 
 def test_temperatures():
     comparisons = diagnostics.compare_temperatures(
-        table_lookup,
-        tf.constant(LOGITS),
+        program,
+        tf.constant(LOGITS[np.newaxis]),
         ["straight_through_gumbel_softmax", "reinforce", "straight_through"],
         temperatures=(0.2, 1.0),
         num_draws=5_000,
@@ -212,8 +220,8 @@ def test_temperatures():
         for temperature in (0.2, 1.0)
     )
     alone = diagnostics.compare_estimators(
-        table_lookup,
-        tf.constant(LOGITS),
+        program,
+        tf.constant(LOGITS[np.newaxis]),
         ["straight_through_gumbel_softmax"],
         num_draws=5_000,
         temperature=0.2,
@@ -247,6 +255,8 @@ def row_of(bias, spread):
         variance=spread**2,
         within_variance=0.0,
         between_variance=spread**2,
+        runs=1.0,
+        variance_per_run=spread**2,
         mse=spread**2 + bias**2,
         mse_standard_error=0.25,
         cosine=1.0,

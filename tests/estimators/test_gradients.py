@@ -15,7 +15,11 @@ LOGITS = np.array([0.4, -0.8, 1.1, -0.1])
 SIZE = len(LOGITS)
 # The upstream gradient given the sample: that of a quadratic loss.
 QUADRATIC = np.random.default_rng(1).normal(size=(SIZE, SIZE))
-MONTE_CARLO = {"straight_through_gumbel_softmax", "decoupled_straight_through_gumbel_softmax"}
+MONTE_CARLO = {
+    "straight_through_gumbel_softmax",
+    "decoupled_straight_through_gumbel_softmax",
+    "reinmax_cv",
+}
 
 
 def softmax_jacobian(logits: np.ndarray) -> np.ndarray:
@@ -41,8 +45,9 @@ def conditional_vjp(name: str, index: int, temperature: float) -> np.ndarray:
             0.5 * probs[j] * np.outer(drawn - np.eye(SIZE)[j], drawn - np.eye(SIZE)[j])
             for j in range(SIZE)
         )
-    if name == "reinmax":
-        middle = 0.5 * (drawn + reference.softmax(LOGITS / temperature))
+    if name in ("reinmax", "reinmax_cv"):  # whose temperature is the control variate's
+        heat = temperature if name == "reinmax" else 1.0
+        middle = 0.5 * (drawn + reference.softmax(LOGITS / heat))
         return 2 * (np.diag(middle) - np.outer(middle, middle)) - 0.5 * softmax_jacobian(LOGITS)
     if name == "reinmax_rao":
         middle = np.log(0.5 * (drawn + probs))
@@ -50,7 +55,7 @@ def conditional_vjp(name: str, index: int, temperature: float) -> np.ndarray:
         return 2 * averaged - 0.5 * softmax_jacobian(LOGITS)
     if name == "gapped_straight_through":
         return softmax_jacobian(gapped(index) / temperature) / temperature
-    if name == "gumbel_rao" or name in MONTE_CARLO:
+    if name in ("gumbel_rao", *MONTE_CARLO):
         return reference.conditional_derivatives(LOGITS, temperature)[0][index]
     raise NotImplementedError(name)
 
@@ -94,6 +99,34 @@ def test_gradient_given_the_sample(case: Case, temperature: float) -> None:
                 terms = np.abs(QUADRATIC[index]).max() / min(temperature, 1.0)
                 atol = 4 * np.finfo(np.float32).eps * terms
             np.testing.assert_allclose(rows_drawn - expected, 0, atol=atol)
+
+
+@pytest.mark.parametrize(("scale", "num_samples"), [(0.0, "exact"), (0.7, "exact"), (0.7, 5)])
+def test_the_control_variate_of_reinmax_cv_adds_its_own_variance(scale, num_samples) -> None:  # type: ignore[no-untyped-def]
+    """Given the sample ReinMax has none: what there is, is scale^2 times that of a relaxation."""
+    rows, temperature = 40_000, 0.6
+    logits = tf.constant(np.tile(LOGITS, (rows, 1)), tf.float32)
+    options = ("scale", scale), ("num_samples", num_samples), ("noise", "independent")
+    case = Case(registry.get("reinmax_cv"), options)
+    upstream = tf.constant(np.tile(QUADRATIC[0], (rows, 1)), tf.float32)
+    sample, gradient, _ = run(case, logits, upstream, tf.constant(temperature), 3)
+    drawn, gradient = sample.numpy().argmax(-1), gradient.numpy().astype(np.float64)
+    probs, rng = reference.softmax(LOGITS), np.random.default_rng(0)
+    for index in range(SIZE):
+        middle = np.log(0.5 * (np.eye(SIZE)[index] + probs))
+        noisy, _ = reference.sample_conditional_derivatives(
+            middle, index, QUADRATIC[0], temperature, 40_000, rng
+        )
+        share = 1.0 if num_samples == "exact" else 1.0 + 1.0 / num_samples
+        expected = scale**2 * share * noisy.var(0).sum()
+        own = gradient[drawn == index]
+        distances = np.sum((own - own.mean(0)) ** 2, 1)
+        # The rarest class is seen 2,500 times: its variance is known to some 4%, one error.
+        error = np.hypot(distances.std() / np.sqrt(len(own)), 0.02 * expected)
+        assert abs(distances.mean() - expected) <= 5 * error + 1e-9
+        exact = conditional_vjp("reinmax_cv", index, temperature) @ QUADRATIC[0]
+        error = own.std(0) / np.sqrt(len(own)) + 1e-4
+        assert np.all(np.abs(own.mean(0) - exact) < 5 * error)
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])

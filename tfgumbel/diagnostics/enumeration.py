@@ -1,113 +1,79 @@
-"""The truth: expectations and their gradients by a sum over every outcome, in float64."""
+"""The truth: a program's expectation and its gradient by a sum over every outcome."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel.distributions import abilities
-from tfgumbel.distributions.abilities import Variable
-from tfgumbel.internal import validation
+from tfgumbel.diagnostics.problem import Problem
+from tfgumbel.expectations.outcomes import Outcomes, weighted_costs
+from tfgumbel.expectations.program import Program, hard
 
 MAX_OUTCOMES = 2**16
 
-# Outcomes handed to f at a time.
+# Rows handed to the program at a time.
 CHUNK = 4096
 
 
 def exact_expectation(
-    f: Callable[[tf.Tensor], tf.Tensor], logits: Any, *, max_outcomes: int = MAX_OUTCOMES
-) -> tuple[float, np.ndarray]:
-    """Returns E[f(D)] and its gradient for the logits, summed over every outcome of D.
+    program: Callable[..., Any],
+    inputs: Any,
+    *,
+    variables: Iterable[Any] = (),
+    of_inputs: bool | None = None,
+    max_outcomes: int = MAX_OUTCOMES,
+) -> tuple[float, list[np.ndarray]]:
+    """Returns a program's mean cost and the gradient of it, summed over every outcome.
 
-    The value is sum_d p(d) f(d), the gradient sum_d p(d) (f(d) - E[f]) grad log p(d). f is called
-    in the logits' dtype; the sums are in float64.
+    The value is (1/batch) Sum_b Sum_d p_b(d) cost_b(d), d running through the joint outcomes of all
+    draws, in a cascade too; the gradient is its derivative. The program is run in the dtype of its
+    inputs, some thousand rows at a time; what they give is added up in float64.
 
     Args:
-        f: Maps outcomes (num, *logits.shape) to values (num,).
-        logits: Shape (..., num_classes), every leading axis holding independent variables, -inf
-            masking a class; or a TFP `OneHotCategorical` or `Bernoulli`, with its own logits.
-        max_outcomes: The largest number of joint outcomes to accept.
+        program: `program(draw, inputs) -> cost`, as in `tfgumbel.expectation`.
+        inputs: Tensor or nest of tensors, the batch on the first axis.
+        variables: What the gradient is for, such as a model's trainable variables.
+        of_inputs: Whether it is for the floating inputs too; None: if there are no variables.
+        max_outcomes: The largest number of joint outcomes of an example to accept.
 
     Returns:
-        value: E[f(D)].
-        gradient: float64 array, the shape of the logits.
+        value: The mean over the examples of E[cost].
+        gradients: float64 arrays, for the floating inputs in turn, then for the variables.
 
     Raises:
-        ValueError: if outcomes are more than `max_outcomes`, or f's values are of another shape.
+        ValueError: if outcomes are more than `max_outcomes`, the costs are of a wrong shape, or
+            there is nothing that the gradient could be for.
 
     >>> import tensorflow as tf
-    >>> value, gradient = exact_expectation(lambda d: d[:, 1], tf.constant([0.0, 0.0]))
-    >>> value, gradient.tolist()
-    (0.5, [-0.25, 0.25])
+    >>> value, gradients = exact_expectation(
+    ...     lambda draw, logits: draw(logits)[:, 1], tf.constant([[0.0, 0.0]]))
+    >>> value, gradients[0].tolist()
+    (0.5, [[-0.25, 0.25]])
     """
-    variable, logits = abilities.resolve(logits)
-    num_outcomes = count_outcomes(variable, logits.shape, max_outcomes)
-    probs = np.asarray(variable.probabilities(tf.cast(logits, tf.float64)))
-    codes = np.arange(num_outcomes)
-    values, log_joint = np.empty(num_outcomes), np.zeros(num_outcomes)
-    with np.errstate(divide="ignore"):
-        log_probs = np.log(probs)
-    for start in range(0, num_outcomes, CHUNK):
-        part = slice(start, start + CHUNK)
-        chosen = outcomes(codes[part], probs.shape)
-        log_joint[part] = np.where(chosen, log_probs, 0.0).reshape(len(chosen), -1).sum(1)
-        values[part] = _evaluate(f, variable.from_one_hot(chosen), logits)
-    joint = np.exp(log_joint)
-    values[joint == 0] = 0.0  # whatever f makes of the impossible
-    value = float(joint @ values)
-    weights = joint * (values - value)
-    gradient = np.zeros(probs.shape)
-    for start in range(0, num_outcomes, CHUNK):
-        part = slice(start, start + CHUNK)
-        gradient += np.tensordot(weights[part], outcomes(codes[part], probs.shape) - probs, 1)
-    return value, variable.from_one_hot(gradient)
+    problem = Problem(program, inputs, variables, of_inputs)
+    value, gradients, _ = enumerate_outcomes(problem, max_outcomes)
+    return value, gradients
 
 
-def count_outcomes(variable: Variable, shape: Any, max_outcomes: int) -> int:
-    """The number of joint outcomes of logits of `shape`, or an error where it is too large."""
-    shape = tuple(shape)
-    each = variable.num_outcomes(shape)
-    count = math.prod(shape[: len(shape) - variable.event_rank])
-    number = each**count
-    if number > max_outcomes:
-        raise ValueError(
-            validation.describe(
-                "The outcomes are too many to enumerate.",
-                expected=f"at most {max_outcomes} joint outcomes",
-                received=f"{each} ** {count}, from logits of shape {shape}",
-                fix="compare on fewer variables or classes, or raise `max_outcomes`",
-            )
-        )
-    return number
-
-
-def outcomes(codes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """One-hot outcomes (len(codes), *shape) of codes, the last variable changing fastest."""
-    bases = (shape[-1],) * math.prod(shape[:-1])
-    digits = np.stack(np.unravel_index(codes, bases), axis=-1)
-    return (digits[..., None] == np.arange(shape[-1])).reshape(len(codes), *shape)
-
-
-def outcome_codes(variable: Variable, sample: tf.Tensor) -> tf.Tensor:
-    """The codes, int32 (num,), of samples (num, *logits.shape); relaxed ones count as rounded."""
-    base = variable.num_outcomes(sample.shape)
-    digits = tf.reshape(variable.index(sample), [sample.shape[0], -1])
-    place = base ** np.arange(digits.shape[1])[::-1]
-    return tf.linalg.matvec(digits, tf.constant(place, tf.int32))
-
-
-def _evaluate(f: Callable[[tf.Tensor], tf.Tensor], chosen: np.ndarray, logits: tf.Tensor) -> Any:
-    values = tf.convert_to_tensor(f(tf.cast(chosen, logits.dtype)))
-    if values.shape != (len(chosen),):
-        raise ValueError(
-            validation.describe(
-                "`f` returned values of the wrong shape.",
-                expected=f"one value for each of {len(chosen)} outcomes",
-                received=tuple(values.shape),
-                fix="keep the first axis and sum over the others",
-            )
-        )
-    return np.asarray(tf.cast(values, tf.float64))
+def enumerate_outcomes(
+    problem: Problem, max_outcomes: int
+) -> tuple[float, list[np.ndarray], Outcomes]:
+    """The value and gradients of `exact_expectation`, and an example's outcomes."""
+    program = Program(problem.program, problem.inputs, num_samples=1)
+    seed = tf.zeros([2], tf.int32)
+    outcomes = Outcomes.of(program.run(hard, seed).sites, max_outcomes)
+    chunk = max(1, CHUNK // problem.batch_size)
+    value, gradients = 0.0, [np.zeros(source.shape) for source in problem.sources(problem.inputs)]
+    for start in range(0, outcomes.number, chunk):
+        numbers = tf.range(start, min(start + chunk, outcomes.number))
+        with tf.GradientTape() as tape:
+            tape.watch(tf.nest.flatten(program.inputs))
+            costs = tf.cast(weighted_costs(program, outcomes, numbers, seed), tf.float64)
+            total = tf.reduce_sum(costs) / problem.batch_size
+        value += float(total)
+        for gradient, part in zip(
+            gradients, problem.gradient(tape, total, program.inputs), strict=True
+        ):
+            gradient += part.numpy()
+    return value, gradients, outcomes

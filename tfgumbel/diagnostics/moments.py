@@ -1,155 +1,172 @@
 """Moments of a gradient estimator's draws: many in one compiled call, sums in float64."""
 
 import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfgumbel import registry
-from tfgumbel.diagnostics.enumeration import outcome_codes
-from tfgumbel.distributions.abilities import Variable
-from tfgumbel.expectations import RunningMean, expectation
-from tfgumbel.expectations.program import Draw
-from tfgumbel.internal import validation
+from tfgumbel.diagnostics.problem import Problem, Recorder
+from tfgumbel.diagnostics.specifications import resolve
+from tfgumbel.expectations import expectation
+from tfgumbel.expectations.outcomes import Outcomes
+from tfgumbel.internal import random
 
 Sums = dict[str, np.ndarray]
 
+# Sums kept by outcome, in float64: 32 MiB.
+MAX_SUMS = 2**22
 
-def resolve(specification: Any, variable: Variable) -> tuple[dict[str, Any], bool]:
-    """Returns the arguments of `expectation` that name an estimator, and if it lacks a temperature.
+
+class Draws:
+    """One estimator's gradients of a problem, many at a time, compiled.
+
+    Inputs alone are drawn for together, as one batch of repeated examples; with variables each
+    draw is a call of `expectation` on the inputs as they are.
 
     Args:
+        problem: What is estimated.
+        outcomes: An example's.
         specification: A name, a callable, or a pair (name or callable, options).
-        variable: What is drawn.
+        truth: The true gradient, shape (units, entries).
+        num_draws: Gradients of one call.
+        num_samples: Of each example, for one gradient.
+        jit_compile: Whether to compile with XLA, in place of a graph.
+
+    Attributes:
+        runs: How often the program is run on an example for one gradient, once it was traced.
     """
-    name, options = specification if isinstance(specification, tuple) else (specification, {})
-    if not isinstance(name, str):
-        function = functools.partial(name, **options)
-        parameter = inspect.signature(function).parameters.get("temperature")
-        lacks = parameter is not None and parameter.default is inspect.Parameter.empty
-        return {"estimator": function}, lacks
-    entry = registry.get(name)
-    known = registry.gradient_estimators(variable)
-    if name not in known:
-        raise ValueError(
-            validation.describe(
-                f"`{name}` is no gradient estimator of a {variable}.",
-                expected="one of " + ", ".join(known),
-                received=name,
-                fix="take one of those, or a distribution that it can draw from",
+
+    def __init__(
+        self,
+        problem: Problem,
+        outcomes: Outcomes,
+        specification: Any,
+        truth: np.ndarray,
+        *,
+        num_draws: int,
+        num_samples: int,
+        jit_compile: bool,
+    ):
+        self.runs = 0.0
+        self._problem = problem
+        self._outcomes = outcomes
+        self._arguments, self._lacks_temperature = resolve(specification, num_samples)
+        self._num_draws = num_draws
+        self._truth = tf.constant(truth, tf.float64)
+        # A unit's draws: of every sample, and of every example where they share variables.
+        self._draws_of_unit = self._arguments["num_samples"] * problem.batch_size // problem.units
+        self._num_codes = outcomes.number**self._draws_of_unit
+        self._tracked = self._num_codes * problem.size <= MAX_SUMS
+        # A function of its own: one method for all would warn of many traces.
+        self._function = tf.function(
+            lambda seed, temperature: self._sums(seed, temperature),
+            autograph=False,
+            jit_compile=jit_compile,
+        )
+
+    def __call__(self, seed: tf.Tensor, temperature: Any) -> Sums:
+        """Draws errors x = g - truth and sums them up.
+
+        The temperature is for an estimator that lacks one; as a tensor it is traced once.
+
+        The sums: over all draws `number`, `error` (units, entries), `square_by_entry` (the same),
+        `square` of |x|^2, `fourth` of |x|^4 and `cosine` of the draws' cosines with the truth. For
+        each unit, by outcome of its draws, `count` and `outcome_square` (units, outcomes) and
+        `outcome_error` (units, outcomes, entries), unless there are too many of them.
+        """
+        return {key: value.numpy() for key, value in self._function(seed, temperature).items()}
+
+    def _sums(self, seed: tf.Tensor, temperature: Any) -> dict[str, tf.Tensor]:
+        chosen = {"temperature": temperature} if self._lacks_temperature else {}
+        sample = functools.partial(self._sample, arguments={**self._arguments, **chosen})
+        if self._problem.variables:
+            signature = [tf.TensorSpec([1, self._problem.size], tf.float64)]
+            signature.append(tf.TensorSpec([1], tf.int32))
+            gradients, codes = tf.map_fn(
+                lambda index: tuple(part[0] for part in sample(1, random.fold_in(seed, index))),
+                tf.range(self._num_draws),
+                fn_output_signature=tuple(signature),
+                parallel_iterations=1,  # an estimator's state is read and written in turn
             )
+        else:
+            gradients, codes = sample(self._num_draws, seed)
+        return self._sum_up(gradients, codes)
+
+    def _sample(
+        self, num_draws: int, seed: tf.Tensor, arguments: Mapping[str, Any]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Gradients (draws, units, entries), and the numbers (draws, units) of what was drawn."""
+        problem, recorder = self._problem, Recorder(self._problem)
+        inputs = tf.nest.map_structure(
+            lambda leaf: tf.tile(leaf, [num_draws] + [1] * (leaf.shape.rank - 1)), problem.inputs
         )
-    if "baseline" in entry.parameters:
-        options = {"baseline": RunningMean(), **options}
-    return {"estimator": (name, options)}, entry.needs_temperature and "temperature" not in options
+        with tf.GradientTape() as tape:
+            tape.watch(tf.nest.flatten(inputs))
+            value = expectation(recorder, inputs, seed=seed, **arguments)
+            total = tf.reduce_sum(value) / problem.batch_size
+        gradients = problem.by_unit(problem.gradient(tape, total, inputs), num_draws)
+        self.runs = recorder.rows / (num_draws * problem.batch_size)
+        return gradients, self._codes(recorder, num_draws)
 
+    def _codes(self, recorder: Recorder, num_draws: int) -> tf.Tensor:
+        """What each unit drew, one number; 0 where that is not tracked."""
+        draw, units = recorder.first, self._problem.units
+        rows = num_draws * units * self._draws_of_unit
+        # Sets of outcomes, say, are no single one: they have more rows.
+        if draw is None or any(site.logits.shape[0] != rows for site in draw.sites):
+            self._tracked = False
+        if draw is None or not self._tracked:
+            return tf.zeros([num_draws, units], tf.int32)
+        codes = tf.broadcast_to(self._outcomes.codes(draw.sites, draw.samples), [rows])
+        by_sample = tf.reshape(codes, [self._arguments["num_samples"], num_draws, units, -1])
+        of_unit = tf.reshape(tf.transpose(by_sample, [1, 2, 0, 3]), [num_draws, units, -1])
+        places = [self._outcomes.number**place for place in range(self._draws_of_unit)]
+        return tf.reduce_sum(of_unit * places, axis=-1)
 
-def sample_gradients(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    variable: Variable,
-    logits: tf.Tensor,
-    arguments: Mapping[str, Any],
-    seed: Any,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws independent gradient estimates together.
-
-    Args:
-        f: Maps samples (num_draws, ...) to values (num_draws,).
-        variable: What is drawn.
-        logits: Shape (num_draws, ...).
-        arguments: Those of `expectation` that name the estimator.
-        seed: Int tensor of shape [2].
-
-    Returns:
-        gradients: The shape of `logits`, each row from one sample.
-        sample: The samples themselves.
-    """
-    seen = []
-
-    def program(draw: Draw, logits: tf.Tensor) -> tf.Tensor:
-        seen.append(draw.variable(variable, logits))
-        return f(seen[0])
-
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(logits)
-        value = expectation(program, logits, seed=seed, **arguments)
-    gradients = tape.gradient(value, logits)
-    if gradients is None:
-        raise ValueError(
-            validation.describe(
-                "An estimator gave no gradient for the logits.",
-                expected="a sample differentiable in the logits",
-                received=f"{arguments['estimator']!r}",
-                fix="use an estimator of the registry, or one whose output depends on its logits",
-            )
-        )
-    return gradients, seen[0]
-
-
-def summing_function(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    variable: Variable,
-    logits: tf.Tensor,
-    specification: Any,
-    truth: np.ndarray,
-    *,
-    num_draws: int,
-    num_outcomes: int,
-    jit_compile: bool,
-) -> Callable[[tf.Tensor, Any], dict[str, tf.Tensor]]:
-    """Compiles a function (seed, temperature) that draws errors x = g - truth and sums them up.
-
-    The temperature is for an estimator that lacks one; as a tensor it is traced once.
-
-    The sums, all float64: `count` (outcomes,), `error` (outcomes, size) and `square` (outcomes,) of
-    |x|^2, by outcome; over all draws `square_by_entry` (size,), `fourth` of |x|^4 and `cosine` of
-    the draws' cosines with the truth.
-    """
-    arguments, lacks_temperature = resolve(specification, variable)
-    center = tf.constant(truth.reshape(-1), tf.float64)
-
-    @tf.function(autograph=False, jit_compile=jit_compile)
-    def sums(seed: tf.Tensor, temperature: Any) -> dict[str, tf.Tensor]:
-        chosen = {"temperature": temperature} if lacks_temperature else {}
-        repeated = tf.broadcast_to(logits, [num_draws, *logits.shape])
-        gradients, sample = sample_gradients(f, variable, repeated, {**arguments, **chosen}, seed)
-        gradients = tf.cast(tf.reshape(gradients, [num_draws, -1]), tf.float64)
-        codes = outcome_codes(variable, sample)
-        error = gradients - center
-        square = tf.reduce_sum(error**2, axis=1)
-        cosine = tf.math.divide_no_nan(
-            tf.linalg.matvec(gradients, center), tf.norm(gradients, axis=1) * tf.norm(center)
-        )
-        by_outcome = functools.partial(
-            tf.math.unsorted_segment_sum, segment_ids=codes, num_segments=num_outcomes
-        )
-        return {
-            "count": by_outcome(tf.ones_like(square)),
-            "error": by_outcome(error),
-            "square": by_outcome(square),
+    def _sum_up(self, gradients: tf.Tensor, codes: tf.Tensor) -> dict[str, tf.Tensor]:
+        error = gradients - self._truth
+        square = tf.reduce_sum(error**2, axis=2)
+        distance = tf.reduce_sum(square, axis=1)
+        lengths = tf.norm(gradients, axis=[1, 2]) * tf.norm(self._truth)
+        along = tf.reduce_sum(gradients * self._truth, axis=[1, 2])
+        sums = {
+            "number": tf.constant(self._num_draws, tf.float64),
+            "error": tf.reduce_sum(error, axis=0),
             "square_by_entry": tf.reduce_sum(error**2, axis=0),
-            "fourth": tf.reduce_sum(square**2),
-            "cosine": tf.reduce_sum(cosine),
+            "square": tf.reduce_sum(distance),
+            "fourth": tf.reduce_sum(distance**2),
+            "cosine": tf.reduce_sum(tf.math.divide_no_nan(along, lengths)),
         }
+        if self._tracked:
+            units, number = self._problem.units, self._num_codes
+            segments = codes + number * tf.range(units)
 
-    return sums
+            def by_outcome(values: tf.Tensor) -> tf.Tensor:
+                sums = tf.math.unsorted_segment_sum(values, segments, units * number)
+                return tf.reshape(sums, [units, number, *values.shape[2:]])
+
+            sums["count"] = by_outcome(tf.ones_like(square))
+            sums["outcome_error"] = by_outcome(error)
+            sums["outcome_square"] = by_outcome(square)
+        return sums
 
 
 def within_outcome_variance(sums: Mapping[str, np.ndarray]) -> np.ndarray:
     """E[tr Var(g | D)], estimated from the outcomes that were drawn twice or more (else NaN).
 
     Args:
-        sums: `count` and `square` (..., outcomes), `error` (..., outcomes, size).
+        sums: `count` and `outcome_square` (..., outcomes), `outcome_error` (..., outcomes, size).
 
     Returns:
         variance: Shape (...).
     """
     count = np.asarray(sums["count"])
     repeated = count > 1
-    spread = sums["square"] - np.sum(sums["error"] ** 2, -1) / np.maximum(count, 1.0)
+    spread = sums["outcome_square"] - np.sum(sums["outcome_error"] ** 2, -1) / np.maximum(
+        count, 1.0
+    )
     spread = np.where(repeated, count * np.maximum(spread, 0.0) / np.maximum(count - 1.0, 1.0), 0.0)
     total = np.sum(count * repeated, -1)
     return np.where(total > 0, np.sum(spread, -1) / np.where(total > 0, total, 1.0), np.nan)

@@ -8,9 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import style
-from tfgumbel.diagnostics.comparison import name_specifications
-from tfgumbel.diagnostics.moments import resolve
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.diagnostics.specifications import name_specifications, resolve
 from tfgumbel.expectations import expectation
 from tfgumbel.internal import random
 
@@ -42,8 +40,8 @@ class VarianceCurves:
 
 
 def variance_by_num_samples(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    logits: Any,
+    program: Callable[..., Any],
+    inputs: Any,
     estimators: Iterable[str] | Mapping[str, Any] = ("reinforce", "gumbel_softmax"),
     *,
     num_samples: Sequence[int] = NUM_SAMPLES,
@@ -54,8 +52,8 @@ def variance_by_num_samples(
     """Measures the variance of `expectation`'s gradient for growing numbers of samples.
 
     Args:
-        f: Maps samples (num, *logits.shape) to values (num,).
-        logits: Shape (..., num_classes).
+        program: As in `compare_estimators`.
+        inputs: Floating tensor, the batch on the first axis; the gradient is for it.
         estimators: As in `compare_estimators`.
         num_samples: Numbers of samples of one estimate.
         num_trials: Independent estimates; the variance is known to about sqrt(2 / num_trials).
@@ -65,18 +63,21 @@ def variance_by_num_samples(
     Returns:
         curves: The variances and their slopes.
     """
-    logits = tf.convert_to_tensor(logits)
-    repeated = tf.broadcast_to(logits, [num_trials, *logits.shape])
+    inputs = tf.convert_to_tensor(inputs)
+    repeated = tf.tile(inputs, [num_trials] + [1] * (inputs.shape.rank - 1))
     seeds = random.split(seed, len(num_samples))
     variances: dict[str, np.ndarray] = {}
     errors: dict[str, np.ndarray] = {}
     for label, specification in name_specifications(estimators).items():
-        arguments, lacks_temperature = resolve(specification, ONE_HOT_CATEGORICAL)
+        arguments, lacks_temperature = resolve(specification)
         if lacks_temperature:
             arguments["temperature"] = temperature
 
         points = [
-            _variance(_gradients(f, repeated, count, arguments)(trial_seed))
+            _variance(
+                _gradients(program, repeated, {**arguments, "num_samples": count})(trial_seed),
+                num_trials,
+            )
             for count, trial_seed in zip(num_samples, seeds, strict=True)
         ]
         variances[label], errors[label] = np.array(points).T
@@ -119,32 +120,22 @@ def plot_variance_against_num_samples(curves: VarianceCurves) -> Any:
 
 
 def _gradients(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    repeated: tf.Tensor,
-    count: int,
-    arguments: Mapping[str, Any],
+    program: Callable[..., Any], repeated: tf.Tensor, arguments: Mapping[str, Any]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Compiles a function of a seed: the gradients of independent trials of `count` samples."""
+    """Compiles a function of a seed: the gradients of independent trials."""
 
     @tf.function(autograph=False)
     def gradients(seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(repeated)
-            value = expectation(
-                lambda draw, logits: f(draw(logits)),
-                repeated,
-                seed=seed,
-                num_samples=count,
-                **arguments,
-            )
+            value = expectation(program, repeated, seed=seed, **arguments)
         return tape.gradient(value, repeated)
 
     return gradients
 
 
-def _variance(gradients: tf.Tensor) -> tuple[float, float]:
-    """Total variance of independent rows, and its standard error."""
-    gradients = np.asarray(tf.cast(gradients, tf.float64)).reshape(len(gradients), -1)
+def _variance(gradients: tf.Tensor, num_trials: int) -> tuple[float, float]:
+    """Total variance of independent trials, and its standard error."""
+    gradients = np.asarray(tf.cast(gradients, tf.float64)).reshape(num_trials, -1)
     distances = np.sum((gradients - gradients.mean(0)) ** 2, axis=1)
-    num_trials = len(gradients)
     return distances.sum() / (num_trials - 1), distances.std(ddof=1) / np.sqrt(num_trials)

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import style
-from tfgumbel.diagnostics.moments import resolve
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.diagnostics.specifications import resolve
 from tfgumbel.expectations import expectation
 from tfgumbel.expectations.program import Draw
 from tfgumbel.internal import random
@@ -117,7 +116,7 @@ def simplex_variances(
     num_batches = -(-num_draws // batch_size)
     variances = np.empty((len(temperatures), 2, len(probs)))
     for row, name in enumerate(estimators):
-        sums = _summing_function(f, resolve(name, ONE_HOT_CATEGORICAL)[0], batch_size)
+        sums = _summing_function(f, resolve(name)[0], batch_size)
         for column, temperature in enumerate(temperatures):
             left = np.arange(len(probs))  # the points that need more draws
             size = (len(probs), NUM_CLASSES)

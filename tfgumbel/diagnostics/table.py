@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,17 @@ class Row:
         bias: |mean - truth|.
         bias_standard_error: Root mean square of |mean - truth| were there no bias.
         variance: Total variance, the sum over the entries.
-        within_variance: The part of it that D does not explain.
+        within_variance: The part of it that D does not explain; NaN where that was not measured:
+            outcomes too many, or none drawn twice.
         between_variance: The part of it that D explains: the difference of the two.
+        runs: How often the program was run on each example for one draw.
+        variance_per_run: The variance times `runs`.
         mse: Mean squared distance from the truth.
         mse_standard_error: Its standard error.
         cosine: Mean cosine of a draw with the truth.
         cosine_of_mean: Cosine of the mean of all draws with the truth.
         seconds: Time of one draw within a compiled batch of them, value and gradient.
-        mean: Mean gradient, the shape of the logits.
+        mean: Mean gradient, a vector as `Comparison.truth`.
         standard_error: Standard error of each entry of `mean`.
     """
 
@@ -36,6 +40,8 @@ class Row:
     variance: float
     within_variance: float
     between_variance: float
+    runs: float
+    variance_per_run: float
     mse: float
     mse_standard_error: float
     cosine: float
@@ -51,9 +57,10 @@ class Comparison:
 
     Attributes:
         rows: Label to `Row`, in the order asked for.
-        value: E[f(D)] by enumeration.
-        truth: Its gradient, float64, the shape of the logits.
-        num_outcomes: Joint outcomes of D.
+        value: The expected cost by enumeration, the mean over the examples.
+        truth: Its gradient, a float64 vector: the entries of the floating inputs, or of the
+            variables, one after the other.
+        num_outcomes: Joint outcomes of an example's draws.
         num_draws: Draws of each estimator.
         batch_size: Draws of one timed call.
     """
@@ -108,21 +115,24 @@ class Comparison:
             "\nbias",
             "total\nvar.",
             "within\nD",
-            "between\nD",
+            "\nruns",
+            "var. x\nruns",
             "\nMSE",
             "\ncos.",
             "time\n(us)",
         ):
             table.add_column(heading, justify="right", no_wrap=True)
+        length = float(np.linalg.norm(self.truth))
         best = min(row.mse for row in self.rows.values())
         for row in self.rows.values():
             table.add_row(
                 row.estimator,
                 f"{row.bias:.2g} ± {row.bias_standard_error:.1g}",
-                _number(row.variance),
+                _number(row.variance, scale=length**2),
                 _number(row.within_variance, scale=row.variance),
-                _number(row.between_variance, scale=row.variance),
-                _number(row.mse),
+                f"{row.runs:g}",
+                _number(row.variance_per_run, scale=length**2),
+                _number(row.mse, scale=length**2),
                 f"{row.cosine:.3f}",
                 f"{1e6 * row.seconds:.2g}",
                 style="bold" if row.mse == best else None,
@@ -135,6 +145,8 @@ class Comparison:
         return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
 
 
-def _number(value: float, scale: float = 0.0) -> str:
-    """Two digits; 0 where the value is rounding error beside `scale`."""
+def _number(value: float, scale: float) -> str:
+    """Two digits; 0 where the value is rounding error beside `scale`, a dash where unknown."""
+    if math.isnan(value):
+        return "-"
     return "0" if abs(value) <= 1e-9 * abs(scale) else f"{value:.2g}"

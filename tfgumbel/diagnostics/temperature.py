@@ -7,17 +7,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfgumbel.diagnostics import style
-from tfgumbel.diagnostics.comparison import Measurement, name_specifications
-from tfgumbel.diagnostics.moments import resolve
+from tfgumbel.diagnostics.comparison import Measurement
+from tfgumbel.diagnostics.problem import Problem
+from tfgumbel.diagnostics.specifications import name_specifications, resolve
 from tfgumbel.diagnostics.table import Comparison, Row
-from tfgumbel.distributions import abilities
 
 TEMPERATURES = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.0)
 
 
 def compare_temperatures(
-    f: Callable[[tf.Tensor], tf.Tensor],
-    logits: Any,
+    program: Callable[..., Any],
+    inputs: Any,
     estimators: Iterable[str] | Mapping[str, Any],
     temperatures: Sequence[float] = TEMPERATURES,
     num_draws: int = 10_000,
@@ -26,8 +26,8 @@ def compare_temperatures(
     """Compares estimators at each temperature, compiled once for all of them.
 
     Args:
-        f: Maps samples (num, *logits.shape) to values (num,).
-        logits: As in `compare_estimators`.
+        program: As in `compare_estimators`.
+        inputs: As in `compare_estimators`; the gradient is for these.
         estimators: As in `compare_estimators`.
         temperatures: For the estimators that lack one.
         num_draws: Draws of each estimator at each temperature.
@@ -38,20 +38,20 @@ def compare_temperatures(
             is given or that have none, where there are any.
     """
     specifications = name_specifications(estimators)
-    variable, _ = abilities.resolve(logits)
+    problem = Problem(program, inputs)
     varying = {
         label: specification
         for label, specification in specifications.items()
-        if resolve(specification, variable)[1]
+        if resolve(specification)[1]
     }
     fixed = {label: specifications[label] for label in specifications if label not in varying}
     comparisons: dict[float | None, Comparison] = {}
     if varying:
-        measurement = Measurement(f, logits, varying, num_draws)
+        measurement = Measurement(problem, varying, num_draws)
         for temperature in temperatures:
             comparisons[temperature] = measurement.run(seed, tf.constant(temperature, tf.float64))
     if fixed:
-        comparisons[None] = Measurement(f, logits, fixed, num_draws).run(seed, 1.0)
+        comparisons[None] = Measurement(problem, fixed, num_draws).run(seed, 1.0)
     return comparisons
 
 
@@ -113,7 +113,8 @@ def _squared_bias(row: Row) -> tuple[float, float, bool]:
     share = row.bias_standard_error**2
     squared = max(row.bias**2 - share, 0.0)
     error = np.sqrt(2.0 * share**2 + 4.0 * squared * share)
-    return squared, float(error), bool(row.bias > 2.0 * row.bias_standard_error)
+    rounding = 1e-6 * np.linalg.norm(row.mean)
+    return squared, float(error), bool(row.bias > 2.0 * row.bias_standard_error + rounding)
 
 
 def _variance(row: Row) -> tuple[float, float, bool]:

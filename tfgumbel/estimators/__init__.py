@@ -23,6 +23,7 @@ from tfgumbel.estimators._hard_concrete import (
     hard_concrete_expected_l0 as hard_concrete_expected_l0,
 )
 from tfgumbel.estimators._reinmax import reinmax as reinmax
+from tfgumbel.estimators._reinmax_cv import reinmax_cv as reinmax_cv
 from tfgumbel.estimators._reinmax_rao import reinmax_rao as reinmax_rao
 from tfgumbel.estimators._straight_through import straight_through as straight_through
 from tfgumbel.estimators._straight_through_gumbel_softmax import (

@@ -1,6 +1,5 @@
 """ReinMax with its noisy half averaged by Gumbel-Rao."""
 
-import math
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -9,9 +8,8 @@ from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random
 from tfgumbel.numerics import softmax
 from tfgumbel.numerics.conditional_expectation import Rule
+from tfgumbel.numerics.midpoint import log_midpoint
 from tfgumbel.registry import SampleEstimator, register
-
-LOG_2 = math.log(2.0)
 
 
 @register(
@@ -74,12 +72,8 @@ def reinmax_rao(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
             upstream = tf.cast(upstream, centered.dtype)
             probs = tf.nn.softmax(centered)
-            # log ((p + D) / 2), whose small entries are those of the logits.
-            midpoint = tf.where(
-                sample > 0, tf.math.log(0.5 * (probs + 1.0)), tf.nn.log_softmax(centered) - LOG_2
-            )
             averaged, _ = rule.vjp(
-                softmax.center(midpoint), sample, upstream, temperature, backward_seed
+                log_midpoint(centered, sample), sample, upstream, temperature, backward_seed
             )
             grad_logits = 2.0 * averaged - 0.5 * softmax.softmax_vjp(probs, upstream)
             return tf.cast(grad_logits, logits.dtype), None, None
