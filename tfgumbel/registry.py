@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import tensorflow as tf
 
-from tfgumbel.distributions.abilities import VARIABLES, Variable
+from tfgumbel.distributions.abilities import VARIABLES, Kind, Variable
 from tfgumbel.internal import validation
 
 __all__ = [
@@ -56,7 +56,7 @@ class Entry:
     acts_on: ClassVar[Literal["sample", "loss"]]
 
     @property
-    def variables(self) -> tuple[Variable, ...]:
+    def variables(self) -> tuple[Kind, ...]:
         """The kinds of variable that it can draw."""
         raise NotImplementedError
 
@@ -92,7 +92,7 @@ class SampleEstimator(Entry):
             where it is neither the variable's own nor its relaxation.
     """
 
-    variable: Variable
+    variable: Kind
     hard: bool
     family: str | None = None
     temperature_gradient: bool = False
@@ -101,7 +101,7 @@ class SampleEstimator(Entry):
     acts_on: ClassVar[Literal["sample", "loss"]] = "sample"
 
     @property
-    def variables(self) -> tuple[Variable, ...]:
+    def variables(self) -> tuple[Kind, ...]:
         return (self.variable,)
 
     def __call__(self, logits: Any, *, temperature: Any, seed: Any, **options: Any) -> tf.Tensor:
@@ -116,9 +116,10 @@ class SampleEstimator(Entry):
             names = inspect.signature(self.density).parameters
             options = {name: value for name, value in options.items() if name in names}
             return self.density(logits, temperature=temperature, **options)
+        own = {name: options[name] for name in self.variable.parameters}
         if self.hard:
-            return self.variable.make(logits)
-        return self.variable.make_relaxed(logits, temperature)
+            return self.variable.make(logits, **own)
+        return self.variable.make_relaxed(logits, temperature, **own)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ class LossEstimator(Entry):
     acts_on: ClassVar[Literal["sample", "loss"]] = "loss"
 
     @property
-    def variables(self) -> tuple[Variable, ...]:
+    def variables(self) -> tuple[Kind, ...]:
         return self.kinds
 
 
@@ -192,7 +193,7 @@ def get(name: str) -> Entry:
     return _ENTRIES[validation.one_of("estimator", name, _ENTRIES)]
 
 
-def sample_estimators(variable: Variable | None = None) -> dict[str, SampleEstimator]:
+def sample_estimators(variable: Kind | None = None) -> dict[str, SampleEstimator]:
     """Those that act on the sample, of one kind of variable or (None) of all."""
     return {
         name: entry
@@ -206,7 +207,7 @@ def loss_estimators() -> dict[str, LossEstimator]:
     return {name: entry for name, entry in _ENTRIES.items() if isinstance(entry, LossEstimator)}
 
 
-def gradient_estimators(variable: Variable) -> dict[str, Entry]:
+def gradient_estimators(variable: Kind) -> dict[str, Entry]:
     """Those of either kind that have a gradient and can draw such a variable."""
     return {
         name: entry
@@ -215,7 +216,7 @@ def gradient_estimators(variable: Variable) -> dict[str, Entry]:
     }
 
 
-def counterpart(entry: Entry, variable: Variable) -> SampleEstimator:
+def counterpart(entry: Entry, variable: Kind) -> SampleEstimator:
     """The estimator itself, or what it is called for another kind of variable.
 
     Raises:

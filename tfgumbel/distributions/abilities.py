@@ -15,35 +15,60 @@ from tfgumbel.internal import random, validation
 from tfgumbel.numerics import sigmoid, softmax
 
 
-class Variable(abc.ABC):
-    """One kind of variable: what its logits mean, and what can be asked of it.
+class Kind(abc.ABC):
+    """One kind of variable, as an estimator that acts on the sample needs to know it.
 
     Attributes:
-        distribution: The name of its class in `tfp.distributions`.
-        relaxed_distribution: That of its relaxation, the Concrete distribution.
+        distribution: The name of its class in `tfp.distributions`, or in `tfgumbel.distributions`.
         event_rank: Axes of the logits that one variable takes: 1 for classes on the last, else 0.
+        parameters: Names of estimators' options that are the variable's own, besides the logits.
     """
 
     distribution: str
-    relaxed_distribution: str
     event_rank: int
+    parameters: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return self.distribution
 
-    def make(self, logits: tf.Tensor) -> Any:
-        """The TFP distribution with these logits; its samples have their dtype."""
-        return getattr(_tfd(), self.distribution)(logits=logits, dtype=logits.dtype)
-
-    def make_relaxed(self, logits: tf.Tensor, temperature: Any) -> Any:
-        """The Concrete distribution with these logits."""
-        return getattr(_tfd(), self.relaxed_distribution)(
-            tf.cast(temperature, logits.dtype), logits=logits
-        )
-
     @abc.abstractmethod
     def check(self, logits: Any) -> tf.Tensor:
         """Converts logits to a tensor, or raises."""
+
+    @abc.abstractmethod
+    def make(self, logits: tf.Tensor, **parameters: Any) -> Any:
+        """The distribution with these logits; its samples have their dtype."""
+
+    @abc.abstractmethod
+    def make_relaxed(self, logits: tf.Tensor, temperature: Any, **parameters: Any) -> Any:
+        """The distribution of its relaxed samples."""
+
+    @abc.abstractmethod
+    def mean(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
+        """The expected sample, the shape of `logits`."""
+
+    @abc.abstractmethod
+    def mode(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
+        """The most likely outcome, the shape of `logits`."""
+
+
+class Variable(Kind):
+    """A kind of variable that a program can draw: what can be asked of it.
+
+    Attributes:
+        relaxed_distribution: The name of its relaxation, the Concrete distribution, in
+            `tfp.distributions`.
+    """
+
+    relaxed_distribution: str
+
+    def make(self, logits: tf.Tensor, **parameters: Any) -> Any:
+        return getattr(_tfd(), self.distribution)(logits=logits, dtype=logits.dtype)
+
+    def make_relaxed(self, logits: tf.Tensor, temperature: Any, **parameters: Any) -> Any:
+        return getattr(_tfd(), self.relaxed_distribution)(
+            tf.cast(temperature, logits.dtype), logits=logits
+        )
 
     @abc.abstractmethod
     def sample(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -91,14 +116,6 @@ class Variable(abc.ABC):
         self, logits: tf.Tensor, temperature: tf.Tensor, unsquashed: tf.Tensor
     ) -> tf.Tensor:
         """Log density of `unsquashed` under the relaxation, without the event's axis."""
-
-    @abc.abstractmethod
-    def mean(self, logits: tf.Tensor) -> tf.Tensor:
-        """The expected sample, the shape of `logits`."""
-
-    @abc.abstractmethod
-    def mode(self, logits: tf.Tensor) -> tf.Tensor:
-        """The most likely outcome, the shape of `logits`."""
 
     @abc.abstractmethod
     def num_outcomes(self, shape: Any) -> int | None:
@@ -194,10 +211,10 @@ class OneHotCategorical(Variable):
             - count * total
         )
 
-    def mean(self, logits: tf.Tensor) -> tf.Tensor:
+    def mean(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
         return tf.nn.softmax(logits)
 
-    def mode(self, logits: tf.Tensor) -> tf.Tensor:
+    def mode(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
         return softmax.one_hot_argmax(logits, logits.dtype)
 
     def num_outcomes(self, shape: Any) -> int | None:
@@ -265,10 +282,10 @@ class Bernoulli(Variable):
         density = tf.math.log_sigmoid(noise) + tf.math.log_sigmoid(-noise)
         return tf.math.log(temperature) + density
 
-    def mean(self, logits: tf.Tensor) -> tf.Tensor:
+    def mean(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
         return tf.sigmoid(logits)
 
-    def mode(self, logits: tf.Tensor) -> tf.Tensor:
+    def mode(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
         return sigmoid.threshold(logits, logits.dtype)
 
     def num_outcomes(self, shape: Any) -> int | None:

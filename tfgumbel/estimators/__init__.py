@@ -18,6 +18,7 @@ from tfgumbel.estimators._gapped_straight_through import (
 from tfgumbel.estimators._gumbel_max import gumbel_max as gumbel_max
 from tfgumbel.estimators._gumbel_rao import gumbel_rao as gumbel_rao
 from tfgumbel.estimators._gumbel_softmax import gumbel_softmax as gumbel_softmax
+from tfgumbel.estimators._gumbel_top_k import gumbel_top_k as gumbel_top_k
 from tfgumbel.estimators._hard_concrete import hard_concrete as hard_concrete
 from tfgumbel.estimators._hard_concrete import (
     hard_concrete_expected_l0 as hard_concrete_expected_l0,
@@ -25,9 +26,14 @@ from tfgumbel.estimators._hard_concrete import (
 from tfgumbel.estimators._reinmax import reinmax as reinmax
 from tfgumbel.estimators._reinmax_cv import reinmax_cv as reinmax_cv
 from tfgumbel.estimators._reinmax_rao import reinmax_rao as reinmax_rao
+from tfgumbel.estimators._relaxed_subset import relaxed_subset as relaxed_subset
+from tfgumbel.estimators._simple_subset import simple_subset as simple_subset
 from tfgumbel.estimators._straight_through import straight_through as straight_through
 from tfgumbel.estimators._straight_through_gumbel_softmax import (
     straight_through_gumbel_softmax as straight_through_gumbel_softmax,
+)
+from tfgumbel.estimators._straight_through_subset import (
+    straight_through_subset as straight_through_subset,
 )
 from tfgumbel.estimators._zero_temperature_gumbel_rao import (
     zero_temperature_gumbel_rao as zero_temperature_gumbel_rao,

@@ -6,6 +6,7 @@ from tfgumbel.layers.categorical import CategoricalLayer
 from tfgumbel.layers.gapped_straight_through import GappedStraightThroughLayer
 from tfgumbel.layers.gumbel_rao import GumbelRaoLayer
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmaxLayer
+from tfgumbel.layers.gumbel_top_k import GumbelTopKLayer
 from tfgumbel.layers.hard_concrete import HardConcreteLayer
 from tfgumbel.layers.reinmax import ReinMaxLayer
 from tfgumbel.layers.straight_through import StraightThroughLayer
@@ -18,6 +19,7 @@ __all__ = [
     "GappedStraightThroughLayer",
     "GumbelRaoLayer",
     "GumbelSoftmaxLayer",
+    "GumbelTopKLayer",
     "HardConcreteLayer",
     "ReinMaxLayer",
     "StraightThroughGumbelSoftmaxLayer",

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras.optimizers.schedules import LearningRateSchedule
 
 from tfgumbel import registry, schedules
-from tfgumbel.distributions.abilities import Variable
+from tfgumbel.distributions.abilities import Kind
 from tfgumbel.internal import random, validation
 
 Temperature: TypeAlias = float | LearningRateSchedule | Literal["learnable"]
@@ -59,7 +59,7 @@ class DiscreteLayer(keras.layers.Layer):
             where the estimator cannot follow.
     """
 
-    variable: ClassVar[Variable]
+    kinds: ClassVar[tuple[Kind, ...]]
 
     def __init__(
         self,
@@ -71,7 +71,8 @@ class DiscreteLayer(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        entry = _entry(estimator, self.variable)
+        entry = _entry(estimator, self.kinds)
+        self.variable = entry.variable
         options = {
             name: kwargs.pop(name, parameter.default)
             for name, parameter in entry.parameters.items()
@@ -104,7 +105,11 @@ class DiscreteLayer(keras.layers.Layer):
         self._schedule = temperature if isinstance(temperature, LearningRateSchedule) else None
         self._make_temperature()
         with tf.init_scope():  # Executed eagerly, the estimator checks temperature and options.
-            entry(tf.zeros([1, 2]), temperature=self.temperature, seed=0, **options)
+            entry(self._example(), temperature=self.temperature, seed=0, **options)
+
+    def _example(self) -> tf.Tensor:
+        """Logits that the estimator's options are tried with."""
+        return tf.zeros([1, 2])
 
     def _make_temperature(self) -> None:
         """Makes the weights; they keep float32 or better under every dtype policy."""
@@ -193,13 +198,18 @@ class DiscreteLayer(keras.layers.Layer):
         if self.inference == "probs":
             return self._probs(logits)
         if self.inference == "argmax":
-            return self.variable.mode(logits)
+            return self.variable.mode(logits, **self._own_options())
         return self._sample(logits)
 
     def _sample(self, logits: tf.Tensor) -> tf.Tensor:
         if self._entry.exact_sampling and not self._entry.hard:
             rounded = registry.counterpart(registry.get(_ROUNDED), self.variable)
-            return rounded(logits, temperature=self.temperature, seed=self._next_seed())
+            return rounded(
+                logits,
+                temperature=self.temperature,
+                seed=self._next_seed(),
+                **self._own_options(),
+            )
         return self._draw(logits)
 
     def _draw(self, logits: tf.Tensor) -> tf.Tensor:
@@ -208,7 +218,12 @@ class DiscreteLayer(keras.layers.Layer):
         )
 
     def _probs(self, logits: tf.Tensor) -> tf.Tensor:
-        return self.variable.mean(logits)
+        return self.variable.mean(logits, **self._own_options())
+
+    def _own_options(self) -> dict[str, Any]:
+        """The options that belong to the variable, whatever the estimator."""
+        options = dict(self._options)
+        return {name: options[name] for name in self.variable.parameters}
 
     def _distribution(self, logits: tf.Tensor) -> Any:
         return self._entry.distribution(logits, temperature=self.temperature, **dict(self._options))
@@ -252,19 +267,21 @@ class DiscreteLayer(keras.layers.Layer):
         return cls(**config)
 
 
-def _entry(estimator: str, variable: Variable) -> registry.SampleEstimator:
-    """The registry's entry of an estimator for this kind of variable."""
+def _entry(estimator: str, kinds: tuple[Kind, ...]) -> registry.SampleEstimator:
+    """The registry's entry of an estimator for one of these kinds of variable."""
     entry = registry.get(estimator)
-    if isinstance(entry, registry.SampleEstimator) and entry.variable is variable:
+    if isinstance(entry, registry.SampleEstimator) and entry.variable in kinds:
         return entry
+    known = [name for kind in kinds for name in registry.sample_estimators(kind)]
     raise ValueError(
         validation.describe(
             f"Estimator {estimator!r} cannot serve this layer.",
-            expected="one of " + ", ".join(registry.sample_estimators(variable)),
+            expected="one of " + ", ".join(known),
             received=estimator,
             fix="tfgumbel.expectation takes those that act on the loss"
             if entry.acts_on == "loss"
-            else "CategoricalLayer takes classes on an axis, BernoulliLayer single logits",
+            else "CategoricalLayer takes classes on an axis, BernoulliLayer single logits, "
+            "GumbelTopKLayer subsets of classes",
         )
     )
 

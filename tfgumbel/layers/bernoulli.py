@@ -25,7 +25,7 @@ class SingleLogitLayer(DiscreteLayer):
         sample: The shape of `inputs`, in the layer's compute dtype.
     """
 
-    variable = BERNOULLI
+    kinds = (BERNOULLI,)
 
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         return tf.cast(self._evaluate(self._prepare(inputs), training), self.compute_dtype)

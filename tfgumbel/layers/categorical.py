@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
+from tfgumbel.numerics import top_k
 
 EmptyRows: TypeAlias = Literal["error", "zeros"]
 
@@ -36,7 +37,8 @@ class ClassAxisLayer(DiscreteLayer):
         ValueError: when built, if the inputs have no axis `axis`.
     """
 
-    variable = ONE_HOT_CATEGORICAL
+    kinds = (ONE_HOT_CATEGORICAL,)
+    _fewest = 1  # Classes that a row needs.
 
     def __init__(
         self, estimator: str, *, axis: int = -1, empty_rows: EmptyRows = "error", **kwargs: Any
@@ -70,7 +72,7 @@ class ClassAxisLayer(DiscreteLayer):
     def call(self, inputs: Any, class_mask: Any = None, training: bool = False) -> tf.Tensor:
         logits = self._prepare(inputs, class_mask)
         if self.empty_rows == "zeros":
-            filled = tf.reduce_any(logits > float("-inf"), axis=-1, keepdims=True)
+            filled = top_k.count(logits)[..., tf.newaxis] >= self._fewest
             sample = self._evaluate(tf.where(filled, logits, 0.0), training)
             sample = tf.where(filled, sample, 0.0)
         else:
