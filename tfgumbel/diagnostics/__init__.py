@@ -1,7 +1,11 @@
-"""See that a gradient is right: estimators against enumeration, in numbers and in pictures."""
+"""See that a gradient is right, estimators against enumeration; and what layers do in training."""
 
 from tfgumbel.diagnostics.comparison import compare_estimators
 from tfgumbel.diagnostics.enumeration import exact_expectation
+from tfgumbel.diagnostics.latent_meter import measure_latents
+from tfgumbel.diagnostics.latent_monitor import LatentMonitor
+from tfgumbel.diagnostics.latent_statistics import LatentStatistics
+from tfgumbel.diagnostics.pitfalls import PitfallWarning, Thresholds
 from tfgumbel.diagnostics.relaxation_plot import plot_gumbel_softmax_samples
 from tfgumbel.diagnostics.sample_size import (
     VarianceCurves,
@@ -19,12 +23,17 @@ from tfgumbel.diagnostics.temperature import compare_temperatures, plot_bias_var
 
 __all__ = [
     "Comparison",
+    "LatentMonitor",
+    "LatentStatistics",
+    "PitfallWarning",
     "Row",
     "SimplexVariances",
+    "Thresholds",
     "VarianceCurves",
     "compare_estimators",
     "compare_temperatures",
     "exact_expectation",
+    "measure_latents",
     "plot_bias_variance",
     "plot_gumbel_softmax_samples",
     "plot_simplex_contours",

@@ -13,7 +13,7 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from tfgumbel import registry, schedules
 from tfgumbel.distributions.abilities import Kind
-from tfgumbel.internal import random, validation
+from tfgumbel.internal import observation, random, validation
 
 Temperature: TypeAlias = float | LearningRateSchedule | Literal["learnable"]
 Inference: TypeAlias = Literal["sample", "argmax", "probs"]
@@ -191,10 +191,16 @@ class DiscreteLayer(keras.layers.Layer):
 
     def _evaluate(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns a sample, the mode or the probabilities for prepared logits."""
+        observer = observation.current()
+        if observer is not None:
+            return observer.output(self, logits, training, self._answer)
+        self._traced = self._traced or (tf.inside_function() and not training)
+        return self._answer(logits, training)
+
+    def _answer(self, logits: tf.Tensor, training: bool) -> tf.Tensor:
         if training:
             self._follow_schedule()
             return self._draw(logits)
-        self._traced = self._traced or tf.inside_function()
         if self.inference == "probs":
             return self._probs(logits)
         if self.inference == "argmax":
@@ -235,6 +241,10 @@ class DiscreteLayer(keras.layers.Layer):
             self._step.assign_add(1)
 
     def _next_seed(self) -> tf.Tensor:
+        observer = observation.current()
+        given = None if observer is None else observer.seed()
+        if given is not None:
+            return given
         with _SEED_LOCK:
             seed = self.seed_generator.next()
         replica = tf.distribute.get_replica_context()
