@@ -45,7 +45,8 @@ class CategoricalUnits:
     def distribution(self, logits):
         """Logits of shape (rows, num_logits), or (num_logits,), as what `draw` takes."""
         shape = [self.variables, self.classes]
-        return tf.reshape(logits, shape if logits.shape.rank == 1 else [-1, *shape])
+        shape = shape if logits.shape.rank == 1 else [-1, *shape]
+        return tfd.OneHotCategorical(logits=tf.reshape(logits, shape))
 
     def code(self, sample):
         """What the next map sees: mean 0 and variance 1 under equal odds, as -1 and 1 have."""
