@@ -16,11 +16,11 @@ from examples.density_estimation import train
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "binarized_mnist.json"
 RATES = (1e-3, 4e-3, 1.6e-2)
-TRIAL_STEPS = 1_000
+TRIAL_STEPS = 600
 BASE = train.Settings(
     dataset="binarized_mnist",
     batch_size=32,
-    steps=8_000,
+    steps=6_000,
     eval_every=2_000,
     warmup_steps=100,
     eval_images=2_000,
