@@ -1,13 +1,15 @@
-"""Binary images: scikit-learn's digits, embedded and offline, or a TFDS data set."""
+"""Binary images: scikit-learn's digits, embedded and offline, a TFDS data set, or Omniglot."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import tensorflow as tf
 
 from examples.common import data_sets
+from examples.common.files import RunError, reading
 
-DATASETS = ("digits", "binarized_mnist", "mnist")
+DATASETS = ("digits", "binarized_mnist", "mnist", "omniglot")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,8 @@ def load(dataset, *, data_dir=None, binarization="stochastic", seed=0):
 
     Args:
         dataset: one of DATASETS.
-        data_dir: directory of TFDS data sets, for all but "digits"; None for TFDS's own.
+        data_dir: directory of TFDS data sets, None for TFDS's own; for "omniglot" that of
+            omniglot28.npz.
         binarization: "stochastic", training pixels drawn anew at every step, or "fixed", once.
         seed: int, of the split and the draws.
 
@@ -75,7 +78,11 @@ def load(dataset, *, data_dir=None, binarization="stochastic", seed=0):
         )
         return Splits(train, validation, test, stochastic=False, image_shape=(28, 28))
     rng = np.random.default_rng(seed)
-    if dataset == "mnist":
+    if dataset == "omniglot":
+        train, test = _omniglot(data_dir)
+        train, validation = np.split(rng.permutation(train), [len(train) * 17 // 18])
+        shape = (28, 28)
+    elif dataset == "mnist":
         train = _tfds_images(dataset, "train", data_dir)
         train, validation = np.split(rng.permutation(train), [50_000])
         test, shape = _tfds_images(dataset, "test", data_dir), (28, 28)
@@ -98,3 +105,17 @@ def _draw(intensities, rng):
 def _tfds_images(name, split, data_dir):
     images = data_sets.load(name, split, data_dir)["image"]
     return images.reshape(len(images), -1)
+
+
+def _omniglot(data_dir):
+    """Training and test images of Lake et al.'s drawings, 28x28, from a file with the arrays
+    `image`, uint8, 255 for ink, `train_index` and `test_index`."""
+    path = pathlib.Path(data_dir or ".") / "omniglot28.npz"
+    if not path.exists():
+        raise RunError(
+            "--data_dir must hold omniglot28.npz, with the arrays image, train_index and "
+            f"test_index. Received: {data_dir}"
+        )
+    with reading(path, "make the file anew"), np.load(path, allow_pickle=False) as archive:
+        images = archive["image"].reshape(len(archive["image"]), -1)
+        return images[archive["train_index"]], images[archive["test_index"]]

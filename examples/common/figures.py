@@ -39,6 +39,44 @@ def image_grid(rows, columns, size=0.7):
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def show(axes, pixels, shape):
+    """Shows pixels in [0, 1] as an image of `shape`, dark where they are 1, in a thin frame."""
+    axes.imshow(pixels.reshape(shape), cmap="gray_r", vmin=0.0, vmax=1.0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("0.8")
+
+
+def shade_lower_half(axes, shape):
+    """Shades the half of an image that is not given."""
+    height, width = shape
+    axes.fill_between([-0.5, width - 0.5], height / 2 - 0.5, height - 0.5, color="0.85")
+
+
+def validation_curves(histories, path, metric="validation_bound"):
+    """Saves validation bounds against steps, a line for each name; returns the path.
+
+    Args:
+        histories: dict of what `Training.history` holds, by name.
+        path: of the picture.
+        metric: what of the history is shown.
+    """
+    later = []  # the axis shows where the runs differ, not where all of them started
+    with new_figure(6.0, 3.6) as figure:
+        axes = figure.subplots()
+        for index, (name, history) in enumerate(histories.items()):
+            values = [entry[metric] for entry in history]
+            dashes = "-" if index < len(COLORS) else "--"
+            axes.plot([entry["step"] for entry in history], values, dashes, marker=".", label=name)
+            later += values[len(values) // 3 :]
+        margin = 0.1 * (max(later) - min(later)) + 0.1
+        axes.set_ylim(min(later) - margin, max(later) + margin)
+        axes.set(xlabel="optimizer steps", ylabel="validation bound [nats], lower is better")
+        axes.legend(fontsize=7.0)
+        return save(figure, path)
+
+
 def save(figure, path):
     """Writes a figure, whole; returns the path."""
     with whole_file(path) as temporary:

@@ -1,0 +1,119 @@
+"""A list of runs, done one after the other by one command that may be stopped and started again.
+
+The learning rate of each is chosen on validation images, by short runs, with the same effort.
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import keras
+
+from examples.common import binary_images
+from examples.common.files import read_json, whole_file, write_json
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run of a list, at the best of some rates.
+
+    Attributes:
+        name: of its folder; jobs that differ in the seed alone share it.
+        settings: of the run, but for the rate.
+        tried_as: name of the earlier job whose short runs choose the rate; None: its own do.
+    """
+
+    name: str
+    settings: object
+    tried_as: str | None = None
+
+
+def do(jobs, run_dir, run, *, rates, trial_steps, data_dir, on_result):
+    """Does what is not done yet, in order.
+
+    Args:
+        jobs: `Job`s, the most wanted first.
+        run_dir: folder of all of them.
+        run: callable (settings, folder, splits=, evaluate=) that trains and leaves result.json.
+        rates: learning rates to choose from.
+        trial_steps: steps of the runs that choose.
+        data_dir: of the data sets.
+        on_result: callable (entries), after every run, with the `entry` of each so far.
+    """
+    run_dir, splits, tried, entries = pathlib.Path(run_dir), {}, {}, []
+
+    def done(settings, path, evaluate):
+        result = path / "result.json"
+        remedy = f"delete the folder {path}"
+        if result.exists():
+            found = read_json(result, remedy)
+            if not evaluate or found["settings"]["eval_images"] == settings.eval_images:
+                return found
+        name = settings.dataset
+        if name not in splits:
+            splits[name] = binary_images.load(
+                name, data_dir=data_dir, binarization=settings.binarization
+            )
+        print(f"\n{path}", flush=True)
+        keras.backend.clear_session()
+        run(settings, path, splits=splits[name], evaluate=evaluate)
+        return read_json(result, remedy)
+
+    for job in jobs:
+        settings, folder = job.settings, run_dir / job.name
+        if job.tried_as is None:
+            short = {"steps": trial_steps, "eval_every": trial_steps}
+            bounds = {}
+            for rate in rates:
+                trial = dataclasses.replace(settings, learning_rate=rate, **short)
+                result = done(trial, folder / f"rate-{rate:g}", evaluate=False)
+                bounds[rate] = result["history"][-1]["validation_bound"]
+            tried[job.name] = bounds
+        bounds = tried[job.tried_as or job.name]
+        settings = dataclasses.replace(settings, learning_rate=min(bounds, key=bounds.get))
+        result = done(settings, folder / f"seed-{settings.seed}", evaluate=True)
+        entries.append(entry(job, result, bounds))
+        on_result(entries)
+
+
+def mean_and_range(bounds):
+    """The mean of one bound or several, and half of what lies between them; "" of none."""
+    if not bounds:
+        return ""
+    spread = (max(bounds) - min(bounds)) / 2
+    return f"{sum(bounds) / len(bounds):.2f}" + (f" ± {spread:.2f}" if len(bounds) > 1 else "")
+
+
+def entry(job, result, rates):
+    """What a table and its reader need of one run: all but the machine's paths."""
+    settings = {name: value for name, value in result["settings"].items() if name != "data_dir"}
+    return {
+        "name": job.name,
+        **result,
+        "settings": settings,
+        "rates": {f"{rate:g}": bound for rate, bound in rates.items()},
+    }
+
+
+def markdown(headings, rows):
+    """A Markdown table: the first column at the left, numbers at the right."""
+    rules = ["---", *["---:"] * (len(headings) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (headings, rules, *rows))
+
+
+def between_marks(page, table):
+    """The page with the table between its two marks."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1:
+        raise ValueError(f"The page needs the lines {BEGIN} and {END}, once each.")
+    pattern = re.compile(re.escape(BEGIN) + ".*" + re.escape(END), re.DOTALL)
+    return pattern.sub(lambda _: f"{BEGIN}\n{table}\n{END}", page)
+
+
+def publish(entries, table, results, readme):
+    """Writes entries to a JSON file, and their table into a page."""
+    write_json(results, entries)
+    page = readme.read_text(encoding="utf-8")
+    with whole_file(readme) as temporary:
+        temporary.write_text(between_marks(page, table(entries)), encoding="utf-8")

@@ -1,0 +1,113 @@
+"""The runs beside the paper's table, by one command that may be stopped and started again.
+
+    python -m examples.density_estimation.experiments --data_dir=$DATA_DIR
+
+leaves runs/density_estimation_experiments, results/binarized_mnist.json and README's table.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from examples.common import start, sweep
+from examples.density_estimation import train
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results" / "binarized_mnist.json"
+RATES = (1e-3, 4e-3, 1.6e-2)
+TRIAL_STEPS = 600
+BASE = train.Settings(
+    dataset="binarized_mnist",
+    batch_size=32,
+    steps=6_000,
+    eval_every=2_000,
+    warmup_steps=100,
+    eval_images=2_000,
+)
+# Name: stochastic layers, whether maps are non-linear.
+ARCHITECTURES = {
+    "200H-784V": ((200,), False),
+    "200H~784V": ((200,), True),
+    "200H-200H-784V": ((200, 200), False),
+    "200H~200H~784V": ((200, 200), True),
+}
+# Maddison, Mnih and Teh 2017, Table 1, MNIST, test: m = 1, 5, 50.
+PAPER = {
+    ("gumbel_softmax", "200H-784V"): {1: "107.3", 5: "104.9", 50: "104.3"},
+    ("gumbel_softmax", "200H-200H-784V"): {1: "102.1", 5: "99.9", 50: "99.5"},
+    ("gumbel_softmax", "200H~784V"): {1: "92.1", 5: "89.5", 50: "88.5"},
+    ("gumbel_softmax", "200H~200H~784V"): {1: "87.9", 5: "86.3", 50: "85.7"},
+    ("vimco", "200H-784V"): {1: "104.4", 5: "101.9", 50: "98.8"},
+    ("vimco", "200H-200H-784V"): {1: "92.9", 5: "91.7", 50: "90.7"},
+    ("vimco", "200H~784V"): {1: "93.8", 5: "91.4", 50: "89.3"},
+    ("vimco", "200H~200H~784V"): {1: "88.4", 5: "86.4", 50: "85.5"},
+}
+# With one sample; the first three with several as well, of which VIMCO with one is NVIL.
+ESTIMATORS = ("gumbel_softmax", "vimco", "gumbel_rao", "disarm", "reinmax", "rebar")
+SEVERAL = ESTIMATORS[:3]
+
+FLAGS = flags.FLAGS
+
+
+def job(architecture, estimator, num_samples):
+    """A cell of the table; a rate is chosen for every estimator and m with 200H-784V."""
+    layers, nonlinear = ARCHITECTURES[architecture]
+    settings = dataclasses.replace(
+        BASE,
+        estimator="nvil" if (estimator, num_samples) == ("vimco", 1) else estimator,
+        layers=layers,
+        nonlinear=nonlinear,
+        num_samples=num_samples,
+        temperature=2 / 3 if estimator == "gumbel_softmax" else None,
+    )
+    name = f"{architecture}-{estimator}-{num_samples}"
+    tried = f"200H-784V-{estimator}-{num_samples}"
+    return sweep.Job(name, settings, tried_as=None if tried == name else tried)
+
+
+def jobs():
+    """All runs, the most wanted first."""
+    single = [name for name in ARCHITECTURES if len(ARCHITECTURES[name][0]) == 1]
+    double = [name for name in ARCHITECTURES if name not in single]
+    listed = [job(name, estimator, 1) for name in single for estimator in ESTIMATORS]
+    listed += [job(name, estimator, 5) for name in single for estimator in SEVERAL]
+    return listed + [job(name, one, m) for name in double for m in (1, 5) for one in SEVERAL]
+
+
+def tables(entries):
+    """README's table, of the runs that there are."""
+    rows = []
+    for architecture in ARCHITECTURES:
+        for estimator in ESTIMATORS:
+            cells = []
+            for m in (1, 5, 50):
+                name = f"{architecture}-{estimator}-{m}"
+                bounds = [entry["test_bound"] for entry in entries if entry["name"] == name]
+                paper = PAPER.get((estimator, architecture), {}).get(m, "")
+                cells.append((sweep.mean_and_range(bounds), paper))
+            if any(cell for cell, _ in cells):
+                name = "vimco (m = 1: nvil)" if estimator == "vimco" else estimator
+                rows.append([architecture, name, *(text for pair in cells for text in pair)])
+    headings = ["architecture", "estimator"]
+    headings += [text for m in (1, 5, 50) for text in (f"m = {m}", "paper")]
+    return sweep.markdown(headings, rows)
+
+
+def main():
+    sweep.do(
+        jobs()[: FLAGS.first],
+        FLAGS.run_dir,
+        train.run,
+        rates=RATES,
+        trial_steps=TRIAL_STEPS,
+        data_dir=FLAGS.data_dir,
+        on_result=lambda entries: sweep.publish(entries, tables, RESULTS, HERE / "README.md"),
+    )
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
+    flags.DEFINE_string("run_dir", "runs/density_estimation_experiments", "Of all runs.")
+    flags.DEFINE_integer("first", None, "Runs to do, from the first of the list; none: all.")
+    start.run(main)

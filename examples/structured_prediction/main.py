@@ -1,0 +1,41 @@
+"""Predict the lower half of an image from the upper half; flags only, the work is in train.py.
+
+Without flags it is a demonstration: five estimators, the same steps each, on scikit-learn's digits.
+
+    python -m examples.structured_prediction.main
+    python -m examples.structured_prediction.main --estimator=vimco --num_samples=5 \
+        --dataset=binarized_mnist --data_dir=$HOME/tensorflow_datasets
+"""
+
+from examples.common import bound_main, start
+from examples.structured_prediction import pictures, train
+
+DEMO = ("reinforce_baseline", "nvil", "muprop", "straight_through", "gumbel_rao")
+# What differs from the settings for MNIST, for 1,197 images of 8x8 pixels.
+SMALL = {
+    "steps": 3_000,
+    "layers": (64, 64),
+    "learning_rate": 1e-2,
+    "batch_size": 32,
+    "warmup_steps": 100,
+    "eval_every": 500,
+    "validation_images": 300,
+}
+
+bound_main.define_flags(train.Settings(), "runs/structured_prediction")
+
+
+def draw(trained, run_dir):
+    """Saves the picture of one trained model; returns its path in a list."""
+    splits = trained.splits
+    path = run_dir / "completions.png"
+    return [pictures.completions(trained.model, splits.test[:8], splits.image_shape, path)]
+
+
+def main():
+    title = "Bound on -log p(lower half | upper half)"
+    bound_main.main(train.Settings, SMALL, DEMO, train.run, draw, title)
+
+
+if __name__ == "__main__":
+    start.run(main)
