@@ -65,14 +65,15 @@ class DiscreteVAE(keras.Model):
         self.estimator = estimator(num_features=num_pixels + num_logits, num_scores=num_logits)
         # Estimators of binary variables get log odds of two classes.
         self.binary = ONE_HOT_CATEGORICAL not in self.estimator.variables_drawn
+        # Those of one variable, without an axis of variables.
+        self.single = num_variables == 1 and not self.binary
         if self.binary and arity != 2:
             raise RunError(
                 f"{self.estimator.estimator} is for binary variables: arity must be 2. "
                 f"Received: arity={arity}."
             )
-        self.estimator.check(
-            [[num_variables] if self.binary else [num_variables, arity]], self.binary
-        )
+        shape = [num_variables] if self.binary else [num_variables, arity]
+        self.estimator.check([shape[1:] if self.single else shape], self.binary)
         self.built = True
 
     def posterior_logits(self, images):
@@ -95,6 +96,8 @@ class DiscreteVAE(keras.Model):
         if self.binary:
             second = draw(as_distribution(logits[..., 1] - logits[..., 0], binary=True))
             sample = tf.stack([1.0 - second, second], axis=-1)
+        elif self.single:
+            sample = draw(logits[:, 0])[:, tf.newaxis]
         else:
             sample = draw(logits)
         return -bernoulli_log_likelihood(images, self.decode(sample))
