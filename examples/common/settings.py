@@ -58,7 +58,7 @@ def define_flags(defaults, datasets):
 
 
 def from_flags(kind, small=None):
-    """Settings of a kind from the flags of its fields' names.
+    """Settings of a kind from the flags of its fields' names; where there is none, the default.
 
     Args:
         kind: a subclass of `RunSettings`.
@@ -68,7 +68,7 @@ def from_flags(kind, small=None):
     small = small if small and flags.FLAGS.dataset == "digits" else {}
     values = {}
     for field in dataclasses.fields(kind):
-        value = flags.FLAGS[field.name].value
+        value = flags.FLAGS[field.name].value if field.name in flags.FLAGS else None
         if value is None:
             value = small.get(field.name, field.default)
         values[field.name] = value

@@ -117,7 +117,13 @@ class Training:
                     losses.append(self.advance(min(500, until - self.step)))
                     tf.summary.scalar("train/loss", losses[-1], self.step)
                     progress.update(self.step)
-                value, loss = float(validate()), float(np.mean(losses))
+                loss = float(np.mean(losses))
+                if not np.isfinite(loss):
+                    raise RunError(
+                        f"The loss is {loss} at step {self.step}. Lower --learning_rate, lengthen "
+                        "--warmup_steps or set --clip_norm."
+                    )
+                value = float(validate())
                 rate = float(self.optimizer.learning_rate)
                 tf.summary.scalar(f"validation/{metric}", value, self.step)
                 for key, one in {"learning_rate": rate, **(scalars or {})}.items():
@@ -125,11 +131,6 @@ class Training:
                 writer.flush()
                 self.history.append({"step": self.step, "loss": loss, metric: value})
                 progress.update(self.step, f"{name}, validation {value:.2f}")
-                if not np.isfinite(loss):
-                    raise RunError(
-                        f"The loss is {loss} at step {self.step}. Lower --learning_rate, lengthen "
-                        "--warmup_steps or set --clip_norm."
-                    )
                 if value <= min(entry[metric] for entry in self.history):
                     self.save(run_dir / "best.npz")
                 self.save(run_dir / "checkpoint.npz")

@@ -14,11 +14,10 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from examples.common import binary_images, start
+from examples.common import binary_images, estimator, start
 from examples.common.console import console, table
 from examples.common.settings import define_flags, from_flags
 from examples.discrete_vae import pictures, train
-from tfgumbel.registry import sample_estimators
 
 DEMO = ("straight_through", "straight_through_gumbel_softmax", "gumbel_rao")
 # What differs from the paper's settings for 1,197 images of 8x8 pixels; chosen on validation.
@@ -35,21 +34,16 @@ FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 
 define_flags(_DEFAULTS, binary_images.DATASETS)
-flags.DEFINE_enum(
-    "estimator",
-    None,
-    [name for name, entry in sample_estimators().items() if entry.differentiable],
-    "Gradient estimator; none: compare three.",
-)
+flags.DEFINE_enum("estimator", None, estimator.NAMES, "Gradient estimator; none: compare three.")
+estimator.define_flags(_DEFAULTS)
 flags.DEFINE_enum(
     "binarization",
     _DEFAULTS.binarization,
     ["fixed", "stochastic"],
     "Training pixels drawn once, or anew at every step; binarized_mnist comes fixed.",
 )
-flags.DEFINE_float("temperature", None, "Temperature; none: the estimator's own.", lower_bound=0.0)
-flags.DEFINE_string("num_samples", "exact", 'Draws of Gumbel-Rao: a count, or "exact".')
-flags.DEFINE_enum("arity", "8", ["2", "4", "8", "16"], "Classes of each variable.")
+flags.DEFINE_integer("arity", _DEFAULTS.arity, "Classes of each variable.", lower_bound=2)
+flags.DEFINE_integer("variables", None, "Their number; none: that of --latent_bits.", lower_bound=1)
 flags.DEFINE_integer("latent_bits", None, "Variables times log2(arity).", lower_bound=1)
 flags.DEFINE_list("hidden_units", None, "Widths of the encoder; the decoder mirrors them.")
 flags.DEFINE_integer("validation_samples", _DEFAULTS.validation_samples, "Of a validation bound.")
@@ -62,12 +56,10 @@ flags.DEFINE_string("run_dir", "runs/discrete_vae", "Checkpoints, events, pictur
 def settings_from_flags():
     """`train.Settings` of the flags; those left out depend on the data set."""
     settings = from_flags(train.Settings, SMALL)
-    num_samples = settings.num_samples
     return dataclasses.replace(
         settings,
-        arity=int(settings.arity),
         hidden_units=tuple(int(units) for units in settings.hidden_units),
-        num_samples=num_samples if num_samples == "exact" else int(num_samples),
+        num_samples=estimator.parse_num_samples(settings.num_samples),
     )
 
 
@@ -91,10 +83,11 @@ def report(results, bounds):
     for name, result in results.items():
         gap = bounds[name] - bounds[last]
         error = gap.std(ddof=1) / np.sqrt(len(gap))
+        temperature = result["settings"]["temperature"]
         rows.append(
             (
                 name,
-                f"{result['settings']['temperature']:g}",
+                "" if temperature is None else f"{temperature:g}",
                 f"{min(entry['validation_bound'] for entry in result['history']):.2f}",
                 f"{result['test_bound']:.2f}",
                 "" if name == last else f"{gap.mean():+.2f} ± {error:.2f}",

@@ -6,6 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import tfgumbel
+from examples.common.estimator import as_distribution
+from examples.common.files import RunError
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.objectives import categorical_kl, elbo
 
 
@@ -15,52 +19,61 @@ class DiscreteVAE(keras.Model):
         q(D | x) = prod_v Categorical(D_v; encoder(x)_v)
         p(x | D) = prod_d Bernoulli(x_d; decoder(D)_d)
 
-    A class enters the decoder as its binary digits, -1 or 1, so every arity gives the decoder the
-    same `latent_bits` inputs: V = latent_bits / log2(arity), for 240 bits {240, 120, 80, 60}
-    variables of {2, 4, 8, 16} classes. The embedding is linear in D, so relaxed samples fit too.
+    Where `arity` is a power of two, a class enters the decoder as its binary digits, -1 or 1, so
+    that 240 variables of 2 classes, 120 of 4, 80 of 8 and 60 of 16 all give it the same 240 inputs;
+    where it is not, as a one-hot vector. Both are linear in D, so relaxed samples fit too.
 
     Args:
         num_pixels: int, pixels of an image.
-        sampler: callable (logits, seed) -> D, logits and D of shape (batch, V, arity), with the
-            gradient estimator in its gradient; `seed` is an int tensor of shape [2].
-        arity: int, classes of each variable, a power of two.
-        latent_bits: int, a multiple of log2(arity).
-        hidden_units: ints, widths of the encoder's hidden layers; the decoder mirrors them.
+        num_variables: int, V.
+        arity: int, classes of each variable, at least 2.
+        hidden_units: ints, widths of the encoder's hidden layers, possibly none; the decoder
+            mirrors them.
         pixel_means: array of shape (num_pixels,) or None: the training images' means, taken from
             the encoder's input and used as the decoder's first guess.
+        estimator: callable (num_features, num_scores) -> `Estimator`, of the gradient of programs
+            with so many inputs and logits.
         seed: int, for the initial weights.
     """
 
     def __init__(
         self,
         num_pixels,
-        sampler,
         *,
+        estimator,
+        num_variables=80,
         arity=8,
-        latent_bits=240,
         hidden_units=(400, 400),
         pixel_means=None,
         seed=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        bits_per_class = int(math.log2(arity))
-        if arity < 2 or 2**bits_per_class != arity or latent_bits % bits_per_class:
-            raise ValueError(
-                "arity must be a power of two whose bits divide latent_bits. "
-                f"Received: arity={arity}, latent_bits={latent_bits}."
-            )
-        self.sampler = sampler
+        if arity < 2:
+            raise ValueError(f"arity must be at least 2. Received: {arity}.")
         self.arity = arity
-        self.num_variables = latent_bits // bits_per_class
-        digits = (np.arange(arity)[:, np.newaxis] >> np.arange(bits_per_class)) & 1
-        self.digits = tf.constant(2.0 * digits - 1.0, tf.float32)
+        self.num_variables = num_variables
+        self.embedding = tf.constant(_embedding(arity), tf.float32)
         means = np.full(num_pixels, 0.5) if pixel_means is None else np.asarray(pixel_means)
         self.pixel_means = tf.constant(means, tf.float32)
         likely = np.clip(means, 0.01, 0.99)
-        self.encoder = _perceptron(num_pixels, hidden_units, self.num_variables * arity, seed)
-        self.decoder = _perceptron(latent_bits, hidden_units[::-1], num_pixels, seed + 100)
+        num_logits = num_variables * arity
+        num_inputs = num_variables * self.embedding.shape[1]
+        self.encoder = _perceptron(num_pixels, hidden_units, num_logits, seed)
+        self.decoder = _perceptron(num_inputs, hidden_units[::-1], num_pixels, seed + 100)
         self.decoder.layers[-1].bias.assign(np.log(likely / (1.0 - likely)))
+        self.estimator = estimator(num_features=num_pixels + num_logits, num_scores=num_logits)
+        # Estimators of binary variables get log odds of two classes.
+        self.binary = ONE_HOT_CATEGORICAL not in self.estimator.variables_drawn
+        # Those of one variable, without an axis of variables.
+        self.single = num_variables == 1 and not self.binary
+        if self.binary and arity != 2:
+            raise RunError(
+                f"{self.estimator.estimator} is for binary variables: arity must be 2. "
+                f"Received: arity={arity}."
+            )
+        shape = [num_variables] if self.binary else [num_variables, arity]
+        self.estimator.check([shape[1:] if self.single else shape], self.binary)
         self.built = True
 
     def posterior_logits(self, images):
@@ -70,19 +83,33 @@ class DiscreteVAE(keras.Model):
 
     def decode(self, sample):
         """Pixel logits of p(x | D): (rows, V, arity) one-hot or relaxed -> (rows, num_pixels)."""
-        code = tf.tensordot(sample, self.digits, axes=1)
+        code = tf.tensordot(sample, self.embedding, axes=1)
         return self.decoder(tf.reshape(code, [-1, self.decoder.input_shape[-1]]))
 
     def call(self, images, seed):
-        """Pixel logits of a reconstruction from one draw of D."""
-        return self.decode(self.sampler(self.posterior_logits(images), seed))
+        """Pixel logits of a reconstruction from one exact draw of D."""
+        return self.decode(tfgumbel.gumbel_max(self.posterior_logits(images), seed=seed))
 
-    def negative_elbo(self, images, seed):
-        """Loss of every image from one draw of D, in nats, shape (batch,)."""
+    def program(self, draw, inputs):
+        """-log p(x | D) of images and the logits of their q(D | x), for one draw of D."""
+        images, logits = inputs
+        if self.binary:
+            second = draw(as_distribution(logits[..., 1] - logits[..., 0], binary=True))
+            sample = tf.stack([1.0 - second, second], axis=-1)
+        elif self.single:
+            sample = draw(logits[:, 0])[:, tf.newaxis]
+        else:
+            sample = draw(logits)
+        return -bernoulli_log_likelihood(images, self.decode(sample))
+
+    def negative_elbo(self, images, seed, step=0):
+        """Loss of every image, in nats, shape (batch,), with the estimator's gradient.
+
+        The divergence from the prior is exact, and no part of what the estimator sees.
+        """
         logits = self.posterior_logits(images)
-        pixel_logits = self.decode(self.sampler(logits, seed))
-        log_likelihood = bernoulli_log_likelihood(images, pixel_logits)
-        return -elbo(log_likelihood, categorical_kl(logits))
+        reconstruction = self.estimator.expectation(self.program, (images, logits), seed, step)
+        return -elbo(-reconstruction, categorical_kl(logits))
 
     def log_weights(self, images, num_samples, seed):
         """log p(x, D_i) - log q(D_i | x) of exact draws of D, in nats, shape (num_samples, batch).
@@ -96,7 +123,7 @@ class DiscreteVAE(keras.Model):
         log_q = tf.gather(tf.nn.log_softmax(flat), classes, batch_dims=1)
         log_q = tf.reduce_sum(tf.reshape(log_q, [-1, self.num_variables, num_samples]), axis=1)
         classes = tf.reshape(classes, [-1, self.num_variables, num_samples])
-        code = tf.gather(self.digits, tf.transpose(classes, [0, 2, 1]))
+        code = tf.gather(self.embedding, tf.transpose(classes, [0, 2, 1]))
         pixel_logits = self.decoder(tf.reshape(code, [-1, self.decoder.input_shape[-1]]))
         pixel_logits = tf.reshape(pixel_logits, [-1, num_samples, images.shape[-1]])
         log_likelihood = bernoulli_log_likelihood(images[:, tf.newaxis], pixel_logits)
@@ -107,6 +134,14 @@ class DiscreteVAE(keras.Model):
 def bernoulli_log_likelihood(images, pixel_logits):
     """Sum over the last axis of log Bernoulli(x; sigmoid(logit)) = x logit - softplus(logit)."""
     return tf.reduce_sum(images * pixel_logits - tf.nn.softplus(pixel_logits), axis=-1)
+
+
+def _embedding(arity):
+    """What each class is for the decoder: binary digits, or one-hot, shape (arity, inputs)."""
+    bits = int(math.log2(arity))
+    if 2**bits != arity:
+        return np.eye(arity)
+    return 2.0 * ((np.arange(arity)[:, np.newaxis] >> np.arange(bits)) & 1) - 1.0
 
 
 def _perceptron(num_inputs, hidden_units, num_outputs, seed):

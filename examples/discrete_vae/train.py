@@ -1,6 +1,8 @@
 """Training and evaluation of the discrete VAE: every step a function of the seed and its number."""
 
 import dataclasses
+import functools
+import math
 import time
 
 import numpy as np
@@ -8,13 +10,12 @@ import tensorflow as tf
 
 from examples.common import binary_images, training
 from examples.common.console import Progress
+from examples.common.estimator import Estimator, own_temperature
 from examples.common.files import RunError, whole_file, write_json
 from examples.common.runs import claim
 from examples.common.settings import RunSettings, decisive
 from examples.discrete_vae.model import DiscreteVAE
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.objectives import importance_weighted_bound
-from tfgumbel.registry import sample_estimators
 
 # Chosen on validation images (README.md); others start from their functions' defaults, or 0.5.
 TEMPERATURES = {
@@ -31,8 +32,11 @@ class Settings(RunSettings):
     binarization: str = "stochastic"
     estimator: str = "gumbel_rao"
     temperature: float | None = None
+    anneal_rate: float = 0.0
     num_samples: int | str = "exact"
+    program_samples: int | None = None
     arity: int = 8
+    variables: int | None = None
     latent_bits: int = 240
     hidden_units: tuple[int, ...] = (400, 400)
     validation_samples: int = 100
@@ -44,36 +48,31 @@ class Settings(RunSettings):
         """These settings with the estimator's own temperature in place of None."""
         if self.temperature is not None:
             return self
-        parameters = sample_estimators()[self.estimator].parameters
-        own = parameters["temperature"].default if "temperature" in parameters else None
-        own = own if isinstance(own, float) else 0.5
-        return dataclasses.replace(self, temperature=TEMPERATURES.get(self.estimator, own))
+        own = TEMPERATURES.get(self.estimator, own_temperature(self.estimator))
+        return dataclasses.replace(self, temperature=own)
+
+    @property
+    def num_variables(self):
+        """`variables`, or as many as have `latent_bits`."""
+        if self.variables is not None:
+            return self.variables
+        bits = int(math.log2(self.arity))
+        if 2**bits != self.arity or self.latent_bits % bits:
+            raise RunError(
+                "--arity must be a power of two whose bits divide --latent_bits; or give "
+                f"--variables. Received: arity={self.arity}, latent_bits={self.latent_bits}."
+            )
+        return self.latent_bits // bits
 
 
-def make_sampler(settings):
-    """The estimator as a function (logits, seed) -> D, classes on the last axis.
-
-    An estimator of binary variables takes the log-odds of two classes, so it needs arity 2.
-    """
-    entry = sample_estimators()[settings.estimator]
-    parameters = entry.parameters
-    options = {name: settings.temperature for name in parameters if name.endswith("temperature")}
-    if "num_samples" in parameters:
-        options["num_samples"] = settings.num_samples
-        options["noise"] = "independent"  # as in the paper, beside whose table the results stand
-    if entry.variable is ONE_HOT_CATEGORICAL:
-        return lambda logits, seed: entry.function(logits, seed=seed, **options)
-    if settings.arity != 2:
-        raise RunError(
-            f"{settings.estimator} is for binary variables: arity must be 2. "
-            f"Received: arity={settings.arity}."
-        )
-
-    def sampler(logits, seed):
-        second = entry.function(logits[..., 1] - logits[..., 0], seed=seed, **options)
-        return tf.stack([1.0 - second, second], axis=-1)
-
-    return sampler
+def _architecture(settings, **changes):
+    return {
+        "estimator": functools.partial(Estimator.of, settings),
+        "num_variables": settings.num_variables,
+        "arity": settings.arity,
+        "hidden_units": settings.hidden_units,
+        **changes,
+    }
 
 
 class Training(training.Training):
@@ -94,10 +93,7 @@ class Training(training.Training):
         )
         model = DiscreteVAE(
             self.splits.train.shape[1],
-            make_sampler(settings),
-            arity=settings.arity,
-            latent_bits=settings.latent_bits,
-            hidden_units=settings.hidden_units,
+            **_architecture(settings),
             pixel_means=self.splits.pixel_means,
             seed=settings.seed,
         )
@@ -108,7 +104,8 @@ class Training(training.Training):
         """Mean negative ELBO of training images as they are stored, in nats."""
         seeds = tf.random.split(seed, 2)
         images = self.splits.binarize(images, seeds[0])
-        return tf.reduce_mean(self.model.negative_elbo(images, seeds[1]))
+        step = self.optimizer.iterations
+        return tf.reduce_mean(self.model.negative_elbo(images, seeds[1], step))
 
     def bounds(self, images, num_samples, *, seed=1, on_draws=lambda count: None):
         """Negative log p(x) bounds (lower is better) of 0/1 images, in nats, shape (count,).
@@ -130,7 +127,12 @@ class Training(training.Training):
         return float(self.bounds(images, self.settings.validation_samples).mean())
 
 
-def run(settings, run_dir, *, splits=None, evaluate=True):
+def check(settings):
+    """Raises a RunError that says why an estimator cannot train the model of these settings."""
+    DiscreteVAE(1, **_architecture(settings.resolved(), hidden_units=()))
+
+
+def run(settings, run_dir, *, splits=None, evaluate=True, on_validation=lambda trained: None):
     """Trains, validates, checkpoints; goes on where a killed run in `run_dir` stopped.
 
     Args:
@@ -139,6 +141,7 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
             validation), TensorBoard events and result.json.
         splits: `binary_images.Splits`, or None to load them.
         evaluate: bool, whether to end with the bound on the test images.
+        on_validation: callable (`Training`), called before each validation.
 
     Returns:
         trained: the `Training` with the weights that were best on validation.
@@ -147,12 +150,16 @@ def run(settings, run_dir, *, splits=None, evaluate=True):
     settings = settings.resolved()
     run_dir = claim(run_dir, decisive(settings))
     trained = Training(settings, splits)
+
+    def validate():
+        on_validation(trained)
+        return trained.validate()
+
     name = settings.estimator
     seconds = trained.fit(
         run_dir,
         name=name,
-        validate=trained.validate,
-        scalars={"temperature": settings.temperature},
+        validate=validate,
     )
     result = {
         "settings": dataclasses.asdict(settings),

@@ -1,0 +1,76 @@
+"""Pictures of the semi-supervised model: analogies, validation curves, speed against classes."""
+
+import numpy as np
+import tensorflow as tf
+
+from examples.common import figures
+
+
+def analogies(model, images, shape, path):
+    """Digits redrawn as every class: one style a row, one class a column, the image at the left.
+
+    The style is the mean of q(z | x, y) at the class that the classifier prefers, which has a red
+    frame.
+    """
+    images = tf.cast(images, tf.float32)
+    count, num_classes = len(images), model.num_classes
+    guesses = tf.argmax(model.class_logits(images), axis=-1).numpy()
+    style, _ = model.style(images, tf.one_hot(guesses, num_classes))
+    classes = tf.tile(tf.eye(num_classes), [count, 1])
+    means = tf.sigmoid(model.decode(classes, tf.repeat(style, num_classes, axis=0)))
+    means = means.numpy().reshape(count, num_classes, *shape)
+    figure, grid = figures.image_grid(count, num_classes + 1)
+    for row in range(count):
+        _image(grid[row, 0], images[row], shape)
+        for column in range(num_classes):
+            _image(grid[row, column + 1], means[row, column], shape)
+        for spine in grid[row, guesses[row] + 1].spines.values():
+            spine.set_color("red")
+            spine.set_linewidth(1.5)
+    grid[0, 0].set_title("image", fontsize=8)
+    for column in range(num_classes):
+        grid[0, column + 1].set_title(str(column), fontsize=8)
+    figures.save(figure, path)
+
+
+def one_of_each(classes):
+    """Index of the first image of every class, in order."""
+    return np.array([np.flatnonzero(classes == one)[0] for one in np.unique(classes)])
+
+
+def curves(results, path):
+    """Validation bound against steps, a line for each run."""
+    with figures.new_figure(6.0, 3.6) as figure:
+        axes = figure.subplots()
+        for name, result in results.items():
+            steps = [entry["step"] for entry in result["history"]]
+            bounds = [entry["validation_bound"] for entry in result["history"]]
+            axes.plot(steps, bounds, marker=".", label=name)
+        axes.set(xlabel="optimizer steps", ylabel="validation bound [nats], lower is better")
+        axes.legend()
+        figures.save(figure, path)
+
+
+def speed(results, path):
+    """Steps per second against the number of classes, a line for each estimator."""
+    with figures.new_figure(6.0, 3.6) as figure:
+        axes = figure.subplots()
+        for name in dict.fromkeys(row["estimator"] for row in results["rows"]):
+            rows = [row for row in results["rows"] if row["estimator"] == name]
+            counts = [row["num_classes"] for row in rows]
+            axes.plot(counts, [row["steps_per_second"] for row in rows], marker=".", label=name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.set(xlabel="classes", ylabel="steps per second of one core")
+        axes.legend()
+        figures.save(figure, path)
+
+
+def _image(axes, pixels, shape):
+    axes.imshow(np.reshape(pixels, shape), cmap="gray_r", vmin=0.0, vmax=1.0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("0.8")
