@@ -13,7 +13,7 @@ from absl import flags
 from rich.table import Table
 
 from benchmarks import common
-from benchmarks.training.steps import ARITY, BASELINE, BATCH_SIZE, LATENT_BITS
+from benchmarks.training.steps import ARITY, BASELINE, BATCH_SIZE, NUM_VARIABLES
 from examples.common import start
 from examples.common.console import console, table
 from tfgumbel.internal.files import write_json
@@ -30,7 +30,7 @@ flags.DEFINE_string("output", str(common.RESULTS / "training.json"), "Where resu
 def training_table(measured: dict[str, Any]) -> Table:
     """One line for each estimator, the cheapest first."""
     return table(
-        f"A step of the discrete VAE, {LATENT_BITS} bits of {ARITY} classes, batch {BATCH_SIZE}",
+        f"A step of the discrete VAE, {NUM_VARIABLES} x {ARITY} classes, batch {BATCH_SIZE}",
         ["estimator", "samples", "runs", "ms", f"times {BASELINE}"],
         [
             (

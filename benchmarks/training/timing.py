@@ -1,4 +1,4 @@
-"""Times a training step of every case for one number of threads.
+"""Times a training step with every estimator for one number of threads.
 
 Run by the suite as a process of its own, since TensorFlow fixes its threads at its start.
 """
@@ -21,8 +21,8 @@ def measure(
 
     Args:
         threads: Intra-op threads.
-        repetitions: Timed steps of each case.
-        labels: Restricts the cases to these labels; none: all.
+        repetitions: Timed steps of each estimator.
+        labels: Restricts the estimators to these; none: all.
         clock: "perf_counter" (wall time) or "process_time" (CPU time of all threads, which others
             at work on the machine leave alone).
 
@@ -34,11 +34,7 @@ def measure(
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    chosen = [
-        case
-        for case in steps.cases()
-        if not labels or case.label in labels or case.label == steps.BASELINE
-    ]
+    chosen = [n for n in steps.names() if not labels or n in labels or n == steps.BASELINE]
     functions, refused = steps.trainable(chosen)
     # On standard error: standard output is for the result.
     text = f"{len(functions)} estimators"
@@ -49,11 +45,10 @@ def measure(
             clock=getattr(time, clock),
             on_repetition=functools.partial(progress.advance, 1),
         )
-    samples = {case.label: case.num_samples for case in chosen}
     rows = [
         {
             "label": label,
-            "num_samples": samples[label],
+            "num_samples": functions[label].num_samples,
             "runs": functions[label].runs,
             "ratio": common.median_ratio(times, seconds[steps.BASELINE]),
             **common.summarize(times),
