@@ -53,6 +53,7 @@ docs: $(VENV)/.documented  ## build the site into site/; warnings are errors
 
 bench: setup  ## the benchmarks: tables, and JSON in benchmarks/results
 	$(BIN)/python -m benchmarks.estimators
+	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.pruning
 
 clean:  ## remove what make made

@@ -105,6 +105,8 @@ class Estimator(keras.layers.Layer):
         temperature = own_temperature(name) if temperature is None else temperature
         if name == "reinforce_baseline":
             self.options["baseline"] = tfgumbel.RunningMean()
+        elif name == "double_control_variates":
+            self.options["scale"] = tfgumbel.RunningMean(shape=(2,))
         elif name == "nvil":
             self.options["baseline"] = NVILBaseline()
             self.options["baseline"].build([None, num_features])

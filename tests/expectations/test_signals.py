@@ -35,6 +35,7 @@ def test_signals_of_the_mean():
     expected = [(COSTS[k] - others(k).mean(0)) / 3 for k in range(3)]
     np.testing.assert_allclose(mean.leave_one_out(costs), expected)
     np.testing.assert_allclose(mean.geometric_leave_one_out(costs), expected)
+    np.testing.assert_allclose(mean.asymptotic_leave_one_out(costs, 0.3), expected)
 
 
 def test_signals_of_the_multi_sample_bound():
@@ -47,6 +48,14 @@ def test_signals_of_the_multi_sample_bound():
     replaced = [np.vstack([others(k), others(k).mean(0)]) for k in range(3)]
     expected = [bound(COSTS) - bound(costs) for costs in replaced]
     np.testing.assert_allclose(objective.geometric_leave_one_out(costs), expected)
+    # Lievin et al. 2020, eq. 17, whose d_k is the bound less the share that its own gradient has.
+    shares = np.exp(COSTS) / np.exp(COSTS).sum(0)
+    for gamma in (0.0, 0.3, 1.0):
+        control = [bound(others(k)) - gamma * shares[k] for k in range(3)]
+        control = np.array(control) + (1 - gamma) * np.log(1 - 1 / 3)
+        expected = bound(COSTS) - shares - control
+        signal = objective.asymptotic_leave_one_out(costs, gamma)
+        np.testing.assert_allclose(signal - shares, expected)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +152,56 @@ def test_muprop_is_its_formula():
     signal = left - (left.sum() - left) / 6
     linear = probs * (slope - np.sum(probs * slope, 1, keepdims=True))
     np.testing.assert_allclose(gradient, signal[:, np.newaxis] * (sample - probs) + linear)
+
+
+def test_double_control_variates_are_their_formula_in_a_cascade():
+    """Three samples of two examples: a class and one given it, by hand from what was drawn."""
+    rng = np.random.default_rng(4)
+    logits = tf.constant(rng.normal(size=(2, 3)))
+    weights = tf.constant(rng.normal(size=(3, 4)))
+    costs_one, costs_two = rng.normal(size=3), rng.normal(size=4)
+    seen = []
+
+    def program(draw, inputs):
+        seen.extend([draw(inputs)])
+        seen.append(draw(seen[0] @ weights))
+        return tf.linalg.matvec(seen[0], costs_one) * tf.linalg.matvec(seen[1], costs_two) ** 2
+
+    with tf.GradientTape() as tape:
+        tape.watch([logits, weights])
+        value = tfgumbel.expectation(
+            program,
+            logits,
+            estimator=("double_control_variates", {"scale": 0.7}),
+            num_samples=3,
+            seed=5,
+        )
+    gradient = tape.gradient(value, [logits, weights])
+    one, two = (sample.numpy().reshape(3, 2, -1) for sample in seen)
+    first, second = one @ costs_one, two @ costs_two
+    np.testing.assert_allclose(value, np.mean(first * second**2, 0))
+    slope_one = (second**2)[..., np.newaxis] * costs_one
+    slope_two = (2 * first * second)[..., np.newaxis] * costs_two
+    p = softmax(logits.numpy())[np.newaxis] + np.zeros([3, 1, 1])
+    q = softmax(one @ weights.numpy())
+    expected = [np.zeros((2, 3)), np.zeros((3, 4))]
+    for row in range(2):
+        left = np.zeros(3)
+        steps = []
+        for k in range(3):
+            rest = [j for j in range(3) if j != k]
+            steps.append((slope_one[rest, row].mean(0), slope_two[rest, row].mean(0)))
+            linear = steps[k][0] @ (one - p)[k, row] + steps[k][1] @ (two - q)[k, row]
+            left[k] = first[k, row] * second[k, row] ** 2 - 0.7 * linear
+        for k in range(3):
+            signal = (left[k] - np.delete(left, k).mean()) / 3
+            toward_p = 0.7 * steps[k][0] * p[k, row] / 3
+            toward_q = 0.7 * steps[k][1] * q[k, row] / 3
+            expected[0][row] += signal * (one - p)[k, row] + toward_p - p[k, row] * toward_p.sum()
+            for_logits = signal * (two - q)[k, row] + toward_q - q[k, row] * toward_q.sum()
+            expected[1] += np.outer(one[k, row], for_logits)
+    np.testing.assert_allclose(gradient[0], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(gradient[1], expected[1], rtol=1e-9)
 
 
 def test_darn_is_its_formula_in_a_cascade_of_classes():

@@ -85,7 +85,8 @@ def reinmax_cv(
             drawn, _ = _ONE_DRAW.vjp(midpoint, sample, upstream, temperature, draw_seed)
             grad_logits = 2.0 * softmax.softmax_vjp(0.5 * (probs + sample), upstream)
             grad_logits -= 0.5 * softmax.softmax_vjp(probs, upstream)
-            grad_logits += tf.cast(scale, centered.dtype) * (averaged - drawn)
+            wide = tf.convert_to_tensor(scale, dtype_hint=centered.dtype)
+            grad_logits += tf.cast(wide, centered.dtype) * (averaged - drawn)
             return tf.cast(grad_logits, logits.dtype), None, None
 
         return tf.cast(sample, logits.dtype), gradient

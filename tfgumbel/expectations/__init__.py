@@ -3,12 +3,16 @@
 from tfgumbel.expectations._arm import arm as arm
 from tfgumbel.expectations._darn import darn as darn
 from tfgumbel.expectations._disarm import disarm as disarm
+from tfgumbel.expectations._double_control_variates import (
+    double_control_variates as double_control_variates,
+)
 from tfgumbel.expectations._enumeration import enumeration as enumeration
 from tfgumbel.expectations._expectation import expectation as expectation
 from tfgumbel.expectations._multi_sample_bound import multi_sample_bound as multi_sample_bound
 from tfgumbel.expectations._muprop import muprop as muprop
 from tfgumbel.expectations._nvil import NVILBaseline as NVILBaseline
 from tfgumbel.expectations._nvil import nvil as nvil
+from tfgumbel.expectations._ovis import ovis as ovis
 from tfgumbel.expectations._rebar import RebarParameters as RebarParameters
 from tfgumbel.expectations._rebar import rebar as rebar
 from tfgumbel.expectations._reinforce import reinforce as reinforce

@@ -30,6 +30,10 @@ class Objective(abc.ABC):
         """The same, less the objective with the mean of the others' costs in its place."""
 
     @abc.abstractmethod
+    def asymptotic_leave_one_out(self, costs: tf.Tensor, gamma: float) -> tf.Tensor:
+        """`leave_one_out`, with what is left to an own share at few (0) or many (1) samples."""
+
+    @abc.abstractmethod
     def seen(self, costs: tf.Tensor) -> tf.Tensor:
         """What a baseline should predict: broadcasts with (num_samples, batch)."""
 
@@ -48,6 +52,9 @@ class Mean(Objective):
         return (costs - others) / costs.shape[0]
 
     def geometric_leave_one_out(self, costs: tf.Tensor) -> tf.Tensor:
+        return self.leave_one_out(costs)
+
+    def asymptotic_leave_one_out(self, costs: tf.Tensor, gamma: float) -> tf.Tensor:
         return self.leave_one_out(costs)
 
     def seen(self, costs: tf.Tensor) -> tf.Tensor:
@@ -72,6 +79,10 @@ class LogMeanExp(Objective):
         count = costs.shape[0]
         mean = (tf.reduce_sum(costs, axis=0) - costs) / (count - 1)
         return self.value(costs) - (self._without(costs, mean) - math.log(count))
+
+    def asymptotic_leave_one_out(self, costs: tf.Tensor, gamma: float) -> tf.Tensor:
+        share = gamma * tf.nn.softmax(costs, axis=0)
+        return self.leave_one_out(costs) + share - (1.0 - gamma) * math.log1p(-1 / costs.shape[0])
 
     def seen(self, costs: tf.Tensor) -> tf.Tensor:
         return self.value(costs)

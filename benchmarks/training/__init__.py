@@ -1,0 +1,1 @@
+"""Time of a training step with every estimator, relative to straight-through."""
