@@ -21,8 +21,9 @@ BASE = train.Settings(
     dataset="binarized_mnist",
     batch_size=32,
     steps=6_000,
-    eval_every=2_000,
+    eval_every=3_000,
     warmup_steps=100,
+    validation_images=1_000,
     eval_images=2_000,
 )
 # Name: stochastic layers, whether maps are non-linear.

