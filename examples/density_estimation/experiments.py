@@ -103,7 +103,7 @@ def run(settings, folder, *, splits, evaluate):
 
 
 def publish(entries):
-    """Writes the results, README's tables and the picture of the curves of 200H-784V with one sample."""
+    """Writes the results, README's table and the picture of 200H-784V's curves, m = 1."""
     sweep.publish(entries, tables, RESULTS, HERE / "README.md")
     histories = {entry["name"]: entry["history"] for entry in entries}
     shown = {
