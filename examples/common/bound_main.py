@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from examples.common import binary_images, estimation, figures, settings
+from examples.common import binary_images, estimation, estimator, figures, settings
 from examples.common.console import console, table
 
 FLAGS = flags.FLAGS
@@ -21,9 +21,7 @@ def define_flags(defaults, run_dir):
     """
     one = defaults
     settings.define_flags(one, binary_images.DATASETS)
-    flags.DEFINE_enum(
-        "estimator", None, estimation.ESTIMATORS, "Gradient estimator; none: compare some."
-    )
+    flags.DEFINE_enum("estimator", None, estimator.NAMES, "Gradient estimator; none: compare some.")
     estimation.define_flags(one)
     flags.DEFINE_enum(
         "binarization",

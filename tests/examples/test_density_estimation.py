@@ -204,7 +204,7 @@ def test_a_cascade_is_refused_where_it_cannot_be_done():
     for estimator in ("disarm", "rebar"):
         network, images = small_network(estimator=estimator)
         with pytest.raises(RunError, match="cascade"):
-            network.estimation.check(network.log_weights, network.inputs(images))
+            network.estimation.check_program(network.log_weights, network.inputs(images))
 
 
 @pytest.mark.parametrize("estimator", ["disarm", "relax"])

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from examples.common import binary_images, bound_main, bound_training, sweep
-from examples.common.estimation import ESTIMATORS, Estimation
+from examples.common.estimation import Estimation
+from examples.common.estimator import NAMES
 from examples.common.files import RunError
 from examples.structured_prediction import experiments, model, pictures, train
 from tests.examples import belief_networks
@@ -151,15 +152,15 @@ def test_unbiased_estimators_have_the_gradient_of_the_sum(float64, estimator):
 
 @pytest.mark.parametrize("variables", ["bernoulli", "categorical"])
 def test_every_estimator_trains_a_cascade_or_says_why_not(variables):
-    images = np.array([[0, 1, 1, 0, 1, 1], [1, 0, 1, 0, 0, 0]])
+    images = np.repeat([[0, 1, 1, 0, 1, 1], [1, 0, 1, 0, 0, 0]], 10, axis=0)
     refused = set()
-    for name in ESTIMATORS:
+    for name in NAMES:
         num_samples = getattr(REGISTRY[name], "min_samples", 1)
         network, _ = small_network(
             variables=variables, estimator=name, num_samples=num_samples, objective="mean"
         )
         try:
-            network.estimation.check(network.log_weights, network.inputs(images))
+            network.estimation.check_program(network.log_weights, network.inputs(images))
         except RunError as error:
             assert name in str(error)
             refused.add(name)
@@ -178,7 +179,7 @@ def test_every_estimator_trains_a_cascade_or_says_why_not(variables):
 def test_a_check_leaves_no_trace():
     network, images = small_network(estimator="nvil")
     before = [np.asarray(v) for v in network.variables]
-    network.estimation.check(network.log_weights, network.inputs(images))
+    network.estimation.check_program(network.log_weights, network.inputs(images))
     for one, other in zip(before, network.variables, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -186,8 +187,21 @@ def test_a_check_leaves_no_trace():
 def test_annealing_starts_and_ends_where_it_should():
     settings = dataclasses.replace(TINY, temperature=0.5, anneal_rate=1e-3)
     estimation = Estimation(settings, num_features=1, num_logits=1)
-    found = [float(estimation.temperature(tf.constant(s))) for s in (0, 499, 500, 5_000)]
-    np.testing.assert_allclose(found, [1.0, 1.0, np.exp(-0.5), 0.5], rtol=1e-6)
+    found = [float(estimation.temperature_at(tf.constant(s))) for s in (0, 500, 5_000)]
+    np.testing.assert_allclose(found, [1.0, np.exp(-0.5), 0.5], rtol=1e-6)
+
+
+def test_the_temperature_follows_the_optimizers_steps(splits):
+    settings = dataclasses.replace(TINY, estimator="gumbel_softmax", anneal_rate=1e-3)
+    training = bound_training.BoundTraining(settings, train.make_model, splits)
+    losses = []
+    for step in (0, 5_000):
+        training.optimizer.iterations.assign(step)
+        losses.append(float(training.mean_loss(splits.train[:8], tf.constant([1, 2]))))
+    fixed = dataclasses.replace(TINY, estimator="gumbel_softmax")
+    training = bound_training.BoundTraining(fixed, train.make_model, splits)
+    losses.append(float(training.mean_loss(splits.train[:8], tf.constant([1, 2]))))
+    assert losses[1] == losses[2] != losses[0]
 
 
 @pytest.mark.parametrize(
@@ -200,12 +214,14 @@ def test_annealing_starts_and_ends_where_it_should():
 def test_a_resumed_run_ends_with_the_same_weights(splits, tmp_path, changes):
     settings = dataclasses.replace(TINY, steps=600, **changes)
     unbroken = bound_training.BoundTraining(settings, train.make_model, splits)
-    before = unbroken.validate()
+    before, start = unbroken.validate(), variables_of(unbroken)
     unbroken.advance(510)
     unbroken.save(tmp_path / "checkpoint.npz")
     unbroken.advance(90)
     assert unbroken.validate() < before - 0.1
     resumed = bound_training.BoundTraining(settings, train.make_model, splits)
+    for one, other in zip(variables_of(resumed), start, strict=True):
+        np.testing.assert_array_equal(one, other)
     resumed.restore(tmp_path / "checkpoint.npz")
     resumed.advance(40)
     resumed.advance(50)
@@ -221,7 +237,7 @@ def variables_of(training):
 def test_a_baseline_is_trained_with_the_model(splits):
     settings = dataclasses.replace(TINY, estimator="nvil")
     training = bound_training.BoundTraining(settings, train.make_model, splits)
-    baseline = training.model.estimation.baseline
+    baseline = training.model.estimation.learned
     before = [np.asarray(v) for v in baseline.trainable_variables]
     training.advance(3)
     after = [np.asarray(v) for v in baseline.trainable_variables]
