@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from examples.common import binary_images, estimation, figures, settings
+from examples.common import binary_images, estimation, estimator, figures, settings
 from examples.common.console import console, table
 
 FLAGS = flags.FLAGS
@@ -21,9 +21,7 @@ def define_flags(defaults, run_dir):
     """
     one = defaults
     settings.define_flags(one, binary_images.DATASETS)
-    flags.DEFINE_enum(
-        "estimator", None, estimation.ESTIMATORS, "Gradient estimator; none: compare some."
-    )
+    flags.DEFINE_enum("estimator", None, estimator.NAMES, "Gradient estimator; none: compare some.")
     estimation.define_flags(one)
     flags.DEFINE_enum(
         "binarization",
@@ -78,35 +76,32 @@ def report(results, bounds, title):
     console().print(table(title, headings, rows, caption))
 
 
-def main(kind, small, demo, run, draw, title):
+def compare(chosen, names, run_dir, *, run, draw, title):
     """Trains with one estimator or compares some; ends with a table and pictures.
 
     Args:
-        kind: of the settings, a subclass of `bound_training.BoundSettings`.
-        small: defaults for "digits".
-        demo: names of the estimators to compare.
+        chosen: `bound_training.BoundSettings`, but for the estimator.
+        names: of the estimators.
+        run_dir: folder of the one run, or of a folder for each.
         run: as the example's train.py has it.
         draw: callable (trained, folder) that saves one model's pictures and returns their paths.
         title: what the bound is on.
     """
-    chosen = settings_from_flags(kind, small)
-    names = [FLAGS.estimator] if FLAGS.estimator else demo
     splits = binary_images.load(
         chosen.dataset,
         data_dir=chosen.data_dir,
         binarization=chosen.binarization,
         seed=chosen.seed,
     )
+    run_dir = pathlib.Path(run_dir)
     results, bounds, paths = {}, {}, []
     for name in names:
-        run_dir = pathlib.Path(FLAGS.run_dir)
-        if len(names) > 1:
-            run_dir /= name
+        folder = run_dir / name if len(names) > 1 else run_dir
         one = dataclasses.replace(chosen, estimator=name)
-        trained, results[name] = run(one, run_dir, splits=splits)
-        bounds[name] = np.load(run_dir / "test_bounds.npy", allow_pickle=False)
-        paths = draw(trained, run_dir)
+        trained, results[name] = run(one, folder, splits=splits)
+        bounds[name] = np.load(folder / "test_bounds.npy", allow_pickle=False)
+        paths = draw(trained, folder)
     curves = {name: result["history"] for name, result in results.items()}
-    paths.append(figures.validation_curves(curves, pathlib.Path(FLAGS.run_dir) / "curves.png"))
+    paths.append(figures.validation_curves(curves, run_dir / "curves.png"))
     report(results, bounds, title)
     print("Pictures:", *paths, sep="\n  ")

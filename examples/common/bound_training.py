@@ -55,7 +55,7 @@ class BoundTraining(training.Training):
         model = make_model(settings, self.splits)
         super().__init__(model, self.mean_loss, self.splits.train, settings)
         one = tf.zeros_like(self.data[:1], tf.float32)
-        model.estimation.check(model.log_weights, model.inputs(one))
+        model.estimation.check_program(model.log_weights, model.inputs(one))
         self._evaluate = tf.function(self._bound, reduce_retracing=True)
 
     def mean_loss(self, images, seed):

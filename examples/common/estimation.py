@@ -1,19 +1,14 @@
-"""Any estimator of the registry for a program of draws: its temperature, and what it learns."""
+"""Bounds of programs of log weights by the estimator of a run: the settings, flags and layer."""
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 from absl import flags
 
 import tfgumbel
+from examples.common.estimator import Estimator, own_temperature, parse_num_samples
 from examples.common.files import RunError
 from examples.common.settings import RunSettings
-from tfgumbel.expectations import NVILBaseline, RebarParameters, RelaxControl
-from tfgumbel.registry import REGISTRY
-from tfgumbel.schedules import ExponentialTemperature
-
-ESTIMATORS = tuple(name for name, entry in REGISTRY.items() if entry.differentiable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +19,14 @@ class EstimatorSettings(RunSettings):
     num_samples: int = 1
     objective: str = "bound"
     temperature: float | None = None
-    initial_temperature: float = 1.0
     anneal_rate: float = 0.0
     noise_samples: int | str = "exact"
 
     def resolved(self):
-        """These settings with the estimator's own temperature in place of None."""
+        """These settings with the estimator's own temperature, if it has one, in place of None."""
         if self.temperature is not None:
             return self
-        parameter = REGISTRY[self.estimator].parameters.get("temperature")
-        own = getattr(parameter, "default", None)
-        return dataclasses.replace(self, temperature=own if isinstance(own, float) else 0.5)
+        return dataclasses.replace(self, temperature=own_temperature(self.estimator))
 
 
 def define_flags(defaults):
@@ -48,26 +40,22 @@ def define_flags(defaults):
         "Of m samples: log of the mean weight, or mean of the log weights.",
     )
     flags.DEFINE_float("temperature", None, "None: the estimator's own, or 0.5.", lower_bound=0.0)
-    flags.DEFINE_float("initial_temperature", one.initial_temperature, "Where annealing starts.")
     flags.DEFINE_float(
         "anneal_rate",
         one.anneal_rate,
-        "r: the temperature is max(--temperature, --initial_temperature exp(-r step)); 0: fixed.",
+        "Of a temperature that falls as exp(-rate step) from 1 down to --temperature; 0: fixed.",
         lower_bound=0.0,
     )
     flags.DEFINE_string("noise_samples", "exact", 'Draws of Gumbel-Rao: a count, or "exact".')
 
 
-def noise_samples(value):
+def noise_samples(text):
     """What `--noise_samples` says: "exact" or an int."""
-    return value if value == "exact" else int(value)
+    return parse_num_samples(str(text), "--noise_samples")
 
 
-class Estimation(keras.layers.Layer):
-    """Estimates a bound by one estimator; holds what the estimator learns.
-
-    As an attribute of a model, the weights and losses of a baseline or a control variate are the
-    model's, and so trained, saved and restored with it.
+class Estimation(Estimator):
+    """The estimator of a run, for the bounds of a program of log weights.
 
     Args:
         settings: `EstimatorSettings`.
@@ -76,33 +64,16 @@ class Estimation(keras.layers.Layer):
     """
 
     def __init__(self, settings, *, num_features, num_logits):
-        super().__init__()
-        self.settings = settings = settings.resolved()
-        self.learned = {}
-        if settings.estimator == "reinforce_baseline":
-            self.learned["baseline"] = self.baseline = tfgumbel.RunningMean()
-        elif settings.estimator == "nvil":
-            self.learned["baseline"] = self.baseline = NVILBaseline()
-            self.baseline.build((None, num_features))
-        elif settings.estimator == "rebar":
-            self.learned["parameters"] = self.rebar = RebarParameters(settings.temperature)
-        elif settings.estimator == "relax":
-            self.learned["control"] = self.relax = RelaxControl(temperature=settings.temperature)
-            self.relax.build((None, num_logits))
-        self.built = True
-
-    def temperature(self, step):
-        """The temperature at an optimizer step."""
-        settings = self.settings
-        if not settings.anneal_rate:
-            return settings.temperature
-        # As often as Jang et al. changed it.
-        return ExponentialTemperature(
-            rate=settings.anneal_rate,
-            floor=settings.temperature,
-            initial=settings.initial_temperature,
-            update_every=500,
-        )(step)
+        super().__init__(
+            settings.estimator,
+            num_features=num_features,
+            num_scores=num_logits,
+            temperature=settings.temperature,
+            anneal_rate=settings.anneal_rate,
+            num_samples=settings.noise_samples,
+            program_samples=settings.num_samples,
+        )
+        self.settings = settings
 
     def bound(self, program, inputs, *, seed, step=0):
         """The bound of every example in nats, shape (batch,), with the estimator's gradient.
@@ -111,27 +82,21 @@ class Estimation(keras.layers.Layer):
             program: (draw, inputs) -> log weights, as `tfgumbel.multi_sample_bound` takes it.
             inputs: Of the program.
             seed: Int tensor of shape [2].
-            step: Of the optimizer, for the temperature.
+            step: Of the optimizer, for a temperature that is annealed.
         """
-        settings = self.settings
-        entry = REGISTRY[settings.estimator]
-        options = dict(self.learned)
-        if entry.takes_temperature:
-            options["temperature"] = self.temperature(step)
-        if entry.acts_on == "sample" and "num_samples" in entry.parameters:
-            options["num_samples"] = settings.noise_samples
         # With one sample both are the same, and more estimators know the expectation.
-        of_weights = settings.objective == "bound" and settings.num_samples > 1
-        estimate = tfgumbel.multi_sample_bound if of_weights else tfgumbel.expectation
-        return estimate(
+        if self.settings.objective == "mean" or self.settings.num_samples == 1:
+            return self.expectation(program, inputs, seed, step)
+        return tfgumbel.multi_sample_bound(
             program,
             inputs,
-            estimator=(settings.estimator, options),
-            num_samples=settings.num_samples,
+            estimator=(self.estimator, self.options),
+            num_samples=self.settings.num_samples,
             seed=seed,
+            temperature=self.temperature_at(step),
         )
 
-    def check(self, program, inputs):
+    def check_program(self, program, inputs):
         """Raises `RunError` if the estimator cannot train the program; leaves no trace.
 
         Args:
@@ -142,6 +107,8 @@ class Estimation(keras.layers.Layer):
         try:
             self.bound(program, inputs, seed=tf.constant([0, 0]))
         except ValueError as error:
-            raise RunError(f"--estimator={self.settings.estimator}: {error}") from error
+            raise RunError(
+                f"--estimator={self.estimator} cannot train this model.\n{error}"
+            ) from error
         for variable, value in zip(self.variables, before, strict=True):
             variable.assign(value)

@@ -51,14 +51,14 @@ def own_temperature(name):
     return own if isinstance(own, float) else DEFAULT_TEMPERATURE
 
 
-def parse_num_samples(text):
+def parse_num_samples(text, flag="--num_samples"):
     """A flag's text as an int, or "exact"."""
     if text == "exact":
         return text
     try:
         return int(text)
     except ValueError as error:
-        raise RunError(f'--num_samples must be a count or "exact". Received: {text!r}') from error
+        raise RunError(f'{flag} must be a count or "exact". Received: {text!r}') from error
 
 
 class Estimator(keras.layers.Layer):
@@ -152,15 +152,18 @@ class Estimator(keras.layers.Layer):
             seed: int tensor of shape [2].
             step: int scalar, steps taken, for a temperature that is annealed.
         """
-        temperature = self.temperature if self.schedule is None else self.schedule(step)
         return tfgumbel.expectation(
             program,
             inputs,
             estimator=(self.estimator, self.options),
             num_samples=self.program_samples,
             seed=seed,
-            temperature=temperature,
+            temperature=self.temperature_at(step),
         )
+
+    def temperature_at(self, step):
+        """The temperature after `step` steps, None of an estimator that takes none."""
+        return self.temperature if self.schedule is None else self.schedule(step)
 
     def check(self, draw_shapes, binary=False):
         """Raises a RunError that says what the estimator lacks for draws of these shapes.

@@ -23,11 +23,13 @@ class Job:
         name: of its folder; jobs that differ in the seed alone share it.
         settings: of the run, but for the rate.
         tried_as: name of the earlier job whose short runs choose the rate; None: its own do.
+        rate: that was chosen otherwise; None: by the short runs.
     """
 
     name: str
     settings: object
     tried_as: str | None = None
+    rate: float | None = None
 
 
 def do(jobs, run_dir, run, *, rates, trial_steps, data_dir, on_result):
@@ -63,7 +65,9 @@ def do(jobs, run_dir, run, *, rates, trial_steps, data_dir, on_result):
 
     for job in jobs:
         settings, folder = job.settings, run_dir / job.name
-        if job.tried_as is None:
+        if job.rate is not None:
+            tried[job.name] = {job.rate: None}
+        elif job.tried_as is None:
             short = {"steps": trial_steps, "eval_every": trial_steps}
             bounds = {}
             for rate in rates:

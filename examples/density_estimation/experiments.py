@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags
 
-from examples.common import start, sweep
-from examples.density_estimation import train
+from examples.common import figures, start, sweep
+from examples.density_estimation import pictures, train
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "binarized_mnist.json"
@@ -21,8 +21,9 @@ BASE = train.Settings(
     dataset="binarized_mnist",
     batch_size=32,
     steps=6_000,
-    eval_every=2_000,
+    eval_every=3_000,
     warmup_steps=100,
+    validation_images=1_000,
     eval_images=2_000,
 )
 # Name: stochastic layers, whether maps are non-linear.
@@ -94,15 +95,34 @@ def tables(entries):
     return sweep.markdown(headings, rows)
 
 
+def run(settings, folder, *, splits, evaluate):
+    """One run, with the picture of what it trained."""
+    trained, _ = train.run(settings, folder, splits=splits, evaluate=evaluate)
+    if evaluate:
+        pictures.draw(trained, folder)
+
+
+def publish(entries):
+    """Writes the results, README's table and the picture of 200H-784V's curves, m = 1."""
+    sweep.publish(entries, tables, RESULTS, HERE / "README.md")
+    histories = {entry["name"]: entry["history"] for entry in entries}
+    shown = {
+        name.removeprefix("200H-784V-").removesuffix("-1"): history
+        for name, history in histories.items()
+        if name.startswith("200H-784V-") and name.endswith("-1")
+    }
+    figures.validation_curves(shown, HERE / "curves.png")
+
+
 def main():
     sweep.do(
         jobs()[: FLAGS.first],
         FLAGS.run_dir,
-        train.run,
+        run,
         rates=RATES,
         trial_steps=TRIAL_STEPS,
         data_dir=FLAGS.data_dir,
-        on_result=lambda entries: sweep.publish(entries, tables, RESULTS, HERE / "README.md"),
+        on_result=publish,
     )
 
 

@@ -13,6 +13,7 @@ from examples.common import bound_main, start
 from examples.density_estimation import pictures, train
 
 DEMO = ("nvil", "disarm", "gumbel_softmax", "straight_through", "gumbel_rao")
+TITLE = "Bound on -log p(x)"
 # What differs from the settings for MNIST, for 1,197 images of 8x8 pixels.
 SMALL = {
     "steps": 3_000,
@@ -23,6 +24,7 @@ SMALL = {
     "validation_images": 300,
 }
 
+FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 bound_main.define_flags(_DEFAULTS, "runs/density_estimation")
 flags.DEFINE_float(
@@ -32,15 +34,11 @@ flags.DEFINE_float(
 )
 
 
-def draw(trained, run_dir):
-    """Saves the picture of one trained model; returns its path in a list."""
-    path = run_dir / "samples.png"
-    return [pictures.samples(trained.model, trained.splits.image_shape, path)]
-
-
 def main():
-    title = "Bound on -log p(x)"
-    bound_main.main(train.Settings, SMALL, DEMO, train.run, draw, title)
+    settings = bound_main.settings_from_flags(train.Settings, SMALL)
+    names = [FLAGS.estimator] if FLAGS.estimator else DEMO
+    options = {"run": train.run, "draw": pictures.draw, "title": TITLE}
+    bound_main.compare(settings, names, FLAGS.run_dir, **options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The picture of samples."""
+"""The picture of a trained model: samples."""
 
 import tensorflow as tf
 
@@ -12,3 +12,8 @@ def samples(model, shape, path, *, rows=6, columns=12, seed=0):
     for axes, pixels in zip(grid.flat, means, strict=True):
         figures.show(axes, pixels, shape)
     return figures.save(figure, path)
+
+
+def draw(trained, folder):
+    """Saves the picture of a trained model; returns its path in a list."""
+    return [samples(trained.model, trained.splits.image_shape, folder / "samples.png")]

@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags
 
-from examples.common import start, sweep
-from examples.structured_prediction import train
+from examples.common import figures, start, sweep
+from examples.structured_prediction import pictures, train
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "binarized_mnist.json"
@@ -47,6 +47,8 @@ MADDISON = {
     "vimco": {2: {1: "61.4", 5: "54.5", 50: "51.8"}, 3: {1: "59.7", 5: "53.5", 50: "50.2"}},
     "gumbel_rao": {2: {}, 3: {}},
 }
+LONG_STEPS = 30_000
+LONGER = ("gumbel_rao", "straight_through", "gumbel_softmax")
 
 FLAGS = flags.FLAGS
 
@@ -77,14 +79,22 @@ def maddison(layers, num_samples, estimator):
     return sweep.Job(name, settings, tried_as=None if tried == name else tried)
 
 
+def longer(estimator):
+    """A run of Jang et al.'s Bernoulli network that is nearer to its end."""
+    settings = dataclasses.replace(BASE, estimator=estimator, steps=LONG_STEPS, eval_every=5_000)
+    return sweep.Job(f"long-{estimator}", settings, rate=4e-3)
+
+
 def jobs():
     """All runs, the most wanted first."""
-    binary = [jang("bernoulli", estimator) for estimator in JANG]
+    listed = [jang("bernoulli", estimator) for estimator in JANG]
     categorical = [jang("categorical", estimator) for estimator in JANG]
-    ours = [maddison(2, m, estimator) for m in (1, 5) for estimator in MADDISON]
-    again = [jang(kind, one, 1) for kind in ("bernoulli", "categorical") for one in JANG]
-    deeper = [maddison(3, m, estimator) for m in (1, 5) for estimator in MADDISON]
-    return [*binary, *categorical, *ours, *again, *deeper]
+    listed += categorical[:6]
+    listed += [longer(estimator) for estimator in LONGER]
+    listed += [maddison(2, m, estimator) for m in (5, 1) for estimator in MADDISON]
+    listed += categorical[6:]
+    listed += [jang(kind, one, 1) for kind in ("bernoulli", "categorical") for one in JANG]
+    return listed + [maddison(3, m, estimator) for m in (1, 5) for estimator in MADDISON]
 
 
 def cell(entries, name):
@@ -99,9 +109,11 @@ def tables(entries):
     for estimator, published in JANG.items():
         cells = [cell(entries, f"{kind}-{estimator}") for kind in ("bernoulli", "categorical")]
         if any(cells):
-            pairs = zip(cells, published, strict=True)
-            rows.append([f"`{estimator}`", *(text for pair in pairs for text in pair)])
-    headings = ["estimator", "Bernoulli", "paper", "categorical", "paper"]
+            (binary, categorical), (paper, its_categorical) = cells, published
+            long = cell(entries, f"long-{estimator}")
+            rows.append([f"`{estimator}`", binary, long, paper, categorical, its_categorical])
+    headings = ["estimator", "Bernoulli", f"{LONG_STEPS:,} steps", "paper"]
+    headings += ["categorical", "paper"]
     first = sweep.markdown(headings, rows)
     rows = []
     for layers in (2, 3):
@@ -118,15 +130,34 @@ def tables(entries):
     return f"{first}\n\n{second}" if rows else first
 
 
+def run(settings, folder, *, splits, evaluate):
+    """One run, with the picture of what it trained."""
+    trained, _ = train.run(settings, folder, splits=splits, evaluate=evaluate)
+    if evaluate:
+        pictures.draw(trained, folder)
+
+
+def publish(entries):
+    """Writes the results, README's tables and the picture of the curves with Bernoulli units."""
+    sweep.publish(entries, tables, RESULTS, HERE / "README.md")
+    histories = {entry["name"]: entry["history"] for entry in entries}
+    shown = {
+        name.removeprefix("bernoulli-"): history
+        for name, history in histories.items()
+        if name.startswith("bernoulli-")
+    }
+    figures.validation_curves(shown, HERE / "curves.png")
+
+
 def main():
     sweep.do(
         jobs()[: FLAGS.first],
         FLAGS.run_dir,
-        train.run,
+        run,
         rates=RATES,
         trial_steps=TRIAL_STEPS,
         data_dir=FLAGS.data_dir,
-        on_result=lambda entries: sweep.publish(entries, tables, RESULTS, HERE / "README.md"),
+        on_result=publish,
     )
 
 

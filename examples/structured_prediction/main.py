@@ -7,10 +7,13 @@ Without flags it is a demonstration: five estimators, the same steps each, on sc
         --dataset=binarized_mnist --data_dir=$HOME/tensorflow_datasets
 """
 
+from absl import flags
+
 from examples.common import bound_main, start
 from examples.structured_prediction import pictures, train
 
 DEMO = ("reinforce_baseline", "nvil", "muprop", "straight_through", "gumbel_rao")
+TITLE = "Bound on -log p(lower half | upper half)"
 # What differs from the settings for MNIST, for 1,197 images of 8x8 pixels.
 SMALL = {
     "steps": 3_000,
@@ -22,19 +25,15 @@ SMALL = {
     "validation_images": 300,
 }
 
+FLAGS = flags.FLAGS
 bound_main.define_flags(train.Settings(), "runs/structured_prediction")
 
 
-def draw(trained, run_dir):
-    """Saves the picture of one trained model; returns its path in a list."""
-    splits = trained.splits
-    path = run_dir / "completions.png"
-    return [pictures.completions(trained.model, splits.test[:8], splits.image_shape, path)]
-
-
 def main():
-    title = "Bound on -log p(lower half | upper half)"
-    bound_main.main(train.Settings, SMALL, DEMO, train.run, draw, title)
+    settings = bound_main.settings_from_flags(train.Settings, SMALL)
+    names = [FLAGS.estimator] if FLAGS.estimator else DEMO
+    options = {"run": train.run, "draw": pictures.draw, "title": TITLE}
+    bound_main.compare(settings, names, FLAGS.run_dir, **options)
 
 
 if __name__ == "__main__":

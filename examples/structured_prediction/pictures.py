@@ -1,4 +1,4 @@
-"""The picture of completions."""
+"""The picture of a trained model: completions."""
 
 import numpy as np
 import tensorflow as tf
@@ -43,3 +43,10 @@ def completions(model, images, shape, path, *, samples=5, seed=0):
             if column == 0:
                 figures.shade_lower_half(grid[row, column], shape)
     return figures.save(figure, path)
+
+
+def draw(trained, folder):
+    """Saves the picture of a trained model, on test images; returns its path in a list."""
+    splits = trained.splits
+    images = splits.test[: 8 * 7 : 7]
+    return [completions(trained.model, images, splits.image_shape, folder / "completions.png")]

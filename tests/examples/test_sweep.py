@@ -1,0 +1,83 @@
+"""A list of runs: rates chosen on validation, nothing done twice, the page's table."""
+
+import dataclasses
+
+import pytest
+
+from examples.common import sweep
+from examples.common.bound_training import BoundSettings
+from examples.common.files import write_json
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """Runs that were done, as (folder, rate, steps, evaluate)."""
+    monkeypatch.setattr(sweep.binary_images, "load", lambda name, **options: name)
+    return []
+
+
+def run_into(done):
+    def run(settings, folder, *, splits, evaluate):
+        assert splits == settings.dataset
+        done.append((str(folder.name), settings.learning_rate, settings.steps, evaluate))
+        bound = 10.0 * abs(settings.learning_rate - 0.02) + settings.seed
+        result = {
+            "settings": dataclasses.asdict(settings),
+            "history": [{"step": settings.steps, "validation_bound": bound}],
+        }
+        write_json(folder / "result.json", result | ({"test_bound": bound} if evaluate else {}))
+
+    return run
+
+
+def test_each_job_runs_once_at_its_best_rate(tmp_path, done):
+    base = BoundSettings(steps=100, eval_images=50)
+    jobs = [
+        sweep.Job("one", base),
+        sweep.Job("one", dataclasses.replace(base, seed=1), tried_as="one"),
+        sweep.Job("two", base, tried_as="one"),
+        sweep.Job("three", base, rate=0.5),
+    ]
+    seen = []
+    options = {"rates": (0.01, 0.03, 0.022), "trial_steps": 7, "data_dir": None}
+
+    def do(some):
+        sweep.do(some, tmp_path, run_into(done), on_result=seen.append, **options)
+
+    do(jobs[:2])
+    assert done == [
+        ("rate-0.01", 0.01, 7, False),
+        ("rate-0.03", 0.03, 7, False),
+        ("rate-0.022", 0.022, 7, False),
+        ("seed-0", 0.022, 100, True),
+        ("seed-1", 0.022, 100, True),
+    ]
+    done.clear()
+    do(jobs)
+    assert done == [("seed-0", 0.022, 100, True), ("seed-0", 0.5, 100, True)]
+    entries = seen[-1]
+    assert [entry["name"] for entry in entries] == ["one", "one", "two", "three"]
+    assert min(entries[2]["rates"], key=entries[2]["rates"].get) == "0.022"
+    assert "data_dir" not in entries[0]["settings"]
+    # More images to judge by: the run is there, its end is done again.
+    done.clear()
+    do([sweep.Job("one", dataclasses.replace(base, eval_images=99))])
+    assert done == [("seed-0", 0.022, 100, True)]
+
+
+def test_a_table_stands_between_its_marks(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{sweep.BEGIN}\nold\n{sweep.END}\nafter\n")
+    results = tmp_path / "results" / "all.json"
+    entries = [{"bound": 1.5}, {"bound": 2.0}]
+
+    def table(entries):
+        return sweep.markdown(["a", "b"], [["x", sweep.mean_and_range([1.5, 2.0])]])
+
+    sweep.publish(entries, table, results, page)
+    expected = "| a | b |\n| --- | ---: |\n| x | 1.75 ± 0.25 |"
+    assert page.read_text() == f"before\n{sweep.BEGIN}\n{expected}\n{sweep.END}\nafter\n"
+    assert sweep.between_marks(page.read_text(), expected) == page.read_text()
+    with pytest.raises(ValueError, match="once each"):
+        sweep.between_marks("no marks", expected)
+    assert sweep.mean_and_range([]) == "" and sweep.mean_and_range([3.0]) == "3.00"
