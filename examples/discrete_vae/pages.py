@@ -109,14 +109,12 @@ def _names(names):
 def picture(results, path):
     """Test bound against the time of a step, each estimator by its name."""
     rows = by_bound(results)
-    times = np.array([row["step_milliseconds"] for row in rows])
+    times = np.array([row["step_ratio"] for row in rows])
     bounds = np.array([row["test_bound"] for row in rows])
     with figures.new_figure(8.0, 0.24 * len(rows) + 2.6) as figure:
         axes = figure.subplots()
-        low, high = bounds.min(), bounds.max()
-        gap = max(high - low, 1.0) / max(len(rows) - 1, 1)
-        places = _spread(bounds, min(gap, max(high - low, 1.0) / len(rows)) * 0.9)
-        right = times.max() * 1.06
+        places = spread(bounds, 0.9 * max(bounds.max() - bounds.min(), 1.0) / len(rows))
+        right = times.max() + 0.05 * np.ptp(times) + 0.02
         for row, time, bound, place in zip(rows, times, bounds, places, strict=True):
             on_loss = REGISTRY[row["settings"]["estimator"]].acts_on == "loss"
             color = figures.COLORS[1 if on_loss else 0]
@@ -124,31 +122,19 @@ def picture(results, path):
             axes.plot([time, right], [bound, place], color=color, linewidth=0.5, alpha=0.5)
             axes.text(right, place, " " + row["label"], color=color, va="center", fontsize=8)
         axes.set(
-            xlabel="CPU milliseconds of a step, one thread",
+            xlabel="CPU time of a step, straight-through = 1",
             ylabel="test bound [nats], lower is better",
             title=f"What {results['settings']['steps']:,} steps reach, and what one costs",
         )
-        axes.set_xlim(0.95 * times.min(), right * 1.45)
-        axes.text(
-            0.01,
-            0.99,
-            "acts on the sample",
-            color=figures.COLORS[0],
-            transform=axes.transAxes,
-            va="top",
-        )
-        axes.text(
-            0.01,
-            0.95,
-            "acts on the loss",
-            color=figures.COLORS[1],
-            transform=axes.transAxes,
-            va="top",
-        )
+        left = times.min() - 0.05 * np.ptp(times) - 0.02
+        axes.set_xlim(left, right + 0.5 * (right - left))  # the names are at the right
+        for index, kind in enumerate(("acts on the sample", "acts on the loss")):
+            axes.plot([], [], "o", color=figures.COLORS[index], label=kind)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=2)
         figures.save(figure, path)
 
 
-def _spread(values, gap):
+def spread(values, gap):
     """Places in the order of sorted values, at least `gap` apart, and near them."""
     places = np.array(values, float)
     for _ in range(200):

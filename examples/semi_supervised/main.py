@@ -85,9 +85,8 @@ def report(results):
     console().print(table(title, headings, rows, caption))
 
 
-def main():
-    settings = settings_from_flags()
-    names = [FLAGS.estimator] if FLAGS.estimator else DEMO
+def compare(settings, names, folder):
+    """Runs the estimators of these names in a folder; prints the table and draws the pictures."""
     digits = data.load(
         settings.dataset,
         data_dir=settings.data_dir,
@@ -95,7 +94,7 @@ def main():
         seed=settings.seed,
     )
     results = {}
-    folder = pathlib.Path(FLAGS.run_dir)
+    folder = pathlib.Path(folder)
     for name in names:
         run_dir = folder / name if len(names) > 1 else folder
         one = dataclasses.replace(settings, estimator=name)
@@ -107,6 +106,11 @@ def main():
     pictures.curves(results, paths[1])
     report(results)
     print("Pictures:", *paths, sep="\n  ")
+
+
+def main():
+    names = [FLAGS.estimator] if FLAGS.estimator else DEMO
+    compare(settings_from_flags(), names, FLAGS.run_dir)
 
 
 if __name__ == "__main__":

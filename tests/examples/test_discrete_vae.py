@@ -185,6 +185,12 @@ def test_a_run_of_other_settings_is_refused(splits, tmp_path):
     train.run(dataclasses.replace(TINY, eval_images=7), tmp_path, splits=splits)
 
 
+def test_a_run_that_diverges_says_so_and_is_not_evaluated(splits, tmp_path):
+    settings = dataclasses.replace(TINY, learning_rate=1e20, warmup_steps=0)
+    with pytest.raises(RunError, match="The loss is .* at step 4. Lower --learning_rate"):
+        train.run(settings, tmp_path, splits=splits)
+
+
 @pytest.mark.parametrize("size", [0, 100, -100])
 def test_a_damaged_checkpoint_is_named_and_changes_nothing(splits, tmp_path, size):
     training = train.Training(TINY, splits)
