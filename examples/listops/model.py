@@ -13,7 +13,8 @@ class TreeLSTM(keras.Model):
     2015, as a binary tree):
 
         i, f_l, f_r, u, o = [h_l, h_r] W + b
-        c = c_l sigmoid(f_l + 1) + c_r sigmoid(f_r + 1) + tanh(u) sigmoid(i),  h = sigmoid(o) tanh(c)
+        c = c_l sigmoid(f_l + 1) + c_r sigmoid(f_r + 1) + tanh(u) sigmoid(i)
+        h = sigmoid(o) tanh(c)
 
     One of them, a draw D ~ Categorical(h . query / sqrt(units)), takes the place of its children. A
     sentence that has become one node waits for the others; that node's h is classified.
