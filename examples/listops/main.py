@@ -26,7 +26,9 @@ flags.DEFINE_string(
     'Draws of Gumbel-Rao, a count or "exact"; of an estimator on the loss, trees of a sentence.',
 )
 flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Over the training lines.", lower_bound=1)
-flags.DEFINE_integer("num_train", None, "Training lines; none: as published.", lower_bound=1)
+flags.DEFINE_integer(
+    "num_train", _DEFAULTS.num_train, "Training lines; 0: all that are drawn.", lower_bound=0
+)
 flags.DEFINE_integer("num_validation", _DEFAULTS.num_validation, "Lines held out.", lower_bound=1)
 flags.DEFINE_string("test_file", None, "Lines 'label TAB expression'; none: drawn as the others.")
 flags.DEFINE_integer("data_seed", _DEFAULTS.data_seed, "Of the lines that are drawn.")

@@ -36,8 +36,8 @@ class Settings(RunSettings):
     estimator: str = "gumbel_rao"
     temperature: float | None = None
     num_samples: int | str = "exact"
-    epochs: int = 10
-    num_train: int | None = None
+    epochs: int = 8
+    num_train: int = 5_000
     num_validation: int = 1_000
     test_file: str | None = None
     data_seed: int = 0
@@ -83,7 +83,7 @@ class Training(training.Training):
     def __init__(self, settings, splits=None):
         self.splits = splits or data.load(
             settings.max_length,
-            num_train=settings.num_train,
+            num_train=settings.num_train or None,
             num_validation=settings.num_validation,
             test_file=settings.test_file,
             seed=settings.data_seed,
