@@ -32,18 +32,20 @@ class RunSettings:
     eval_every: int = 5_000
 
 
-def define_flags(defaults, datasets):
-    """Defines a flag for every field of `RunSettings`, and `--run_dir`.
+def define_flags(defaults, datasets=None):
+    """Defines a flag for every field of `RunSettings`.
 
     A flag whose default may depend on the data set is None; `from_flags` fills it in.
 
     Args:
         defaults: the example's settings, of which the flags' defaults are taken.
-        datasets: names that `--dataset` takes.
+        datasets: names that `--dataset` takes; None: an example that has neither that flag nor
+            `--data_dir`.
     """
     one = defaults
-    flags.DEFINE_enum("dataset", one.dataset, datasets, "Data to model.")
-    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
+    if datasets is not None:
+        flags.DEFINE_enum("dataset", one.dataset, datasets, "Data to model.")
+        flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
     flags.DEFINE_integer("batch_size", None, "Examples of a step.", lower_bound=1)
     flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1)
     flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Keras optimizer.")

@@ -66,13 +66,18 @@ class Training:
         total = 0.0
         for step in tf.range(first, first + count):
             seed = tf.random.split(tf.stack([tf.cast(self.settings.seed, tf.int64), step]), 1)[0]
-            with tf.GradientTape() as tape:
-                loss = self.loss(self.batch(step), seed)
-                learned = tf.add_n([tf.cast(one, loss.dtype) for one in self.model.losses] or [0.0])
-                whole = loss + learned
-            update(*tape.gradient(whole, variables))
+            loss, gradient = self.gradient(self.batch(step), seed)
+            update(*gradient)
             total += loss
         return total / tf.cast(count, tf.float32)
+
+    def gradient(self, batch, seed):
+        """Loss of a batch, and the gradient for the trainable variables; inside a `tf.function`."""
+        with tf.GradientTape() as tape:
+            loss = self.loss(batch, seed)
+            learned = tf.add_n([tf.cast(one, loss.dtype) for one in self.model.losses] or [0.0])
+            whole = loss + learned
+        return loss, tape.gradient(whole, self.model.trainable_variables)
 
     def advance(self, count):
         """Takes `count` optimizer steps; returns the mean loss over them."""
