@@ -17,6 +17,7 @@ from absl import flags
 from examples.common import start
 from examples.common.console import console, table
 from examples.discrete_vae import data, pictures, train
+from tfgumbel.distributions.abilities import VARIABLES
 from tfgumbel.registry import sample_estimators
 
 DEMO = ("straight_through", "straight_through_gumbel_softmax", "gumbel_rao")
@@ -36,7 +37,12 @@ _DEFAULTS = train.Settings()
 flags.DEFINE_enum(
     "estimator",
     None,
-    [name for name, entry in sample_estimators().items() if entry.differentiable],
+    [
+        name
+        for variable in VARIABLES
+        for name, entry in sample_estimators(variable).items()
+        if entry.differentiable
+    ],
     "Gradient estimator; none: compare three.",
 )
 flags.DEFINE_enum("dataset", _DEFAULTS.dataset, data.DATASETS, "Images to model.")
