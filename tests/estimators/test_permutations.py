@@ -120,7 +120,7 @@ def test_matching_is_the_best_of_all_permutations():
     best = permutations[sums.argmax(-1)]
     np.testing.assert_array_equal(tfgumbel.matching(scores), best)
     cold = tfgumbel.sinkhorn(scores[:4] / 0.01, num_iterations=2000)
-    np.testing.assert_allclose(cold, best[:4], atol=1e-3)
+    np.testing.assert_allclose(cold, best[:4], atol=5e-3)
 
 
 def test_hard_samples_have_the_gradient_and_the_noise_of_the_relaxed_ones():
@@ -136,36 +136,33 @@ def test_hard_samples_have_the_gradient_and_the_noise_of_the_relaxed_ones():
     np.testing.assert_array_equal(hard[0], tfgumbel.matching(tf.math.log(soft[0])))
 
 
-@every_name
-def test_reparameterised_gradients_match_differences(name):
-    if name != "gumbel_sinkhorn":
-        pytest.skip("the same gradient, above")
+def test_reparameterised_gradients_match_differences():
     logits, upstream = scores_of((2, 4, 4)), scores_of((2, 4, 4), seed=1).numpy()
-    heat = tf.constant([0.6, 1.1], tf.float64)
+    heat, step = tf.constant([0.6, 1.1], tf.float64), 1e-6
 
     def sample(logits, heat):
         return tfgumbel.gumbel_sinkhorn(
             logits, temperature=heat, seed=3, num_iterations=2000, tolerance=1e-14
         )
 
+    def difference(for_logits, for_heat):
+        ends = [
+            np.sum(sample(logits + sign * for_logits, heat + sign * for_heat) * upstream)
+            for sign in (1, -1)
+        ]
+        return (ends[0] - ends[1]) / (2 * step)
+
     with tf.GradientTape() as tape:
         tape.watch([logits, heat])
         loss = tf.reduce_sum(sample(logits, heat) * upstream)
     for_logits, for_heat = tape.gradient(loss, [logits, heat])
-    step = 1e-6
     for index in ((0, 1, 2), (1, 3, 0)):
         nudge = np.zeros((2, 4, 4))
         nudge[index] = step
-        difference = np.sum(
-            (sample(logits + nudge, heat) - sample(logits - nudge, heat)) * upstream
-        )
-        np.testing.assert_allclose(for_logits[index], difference / 2 / step, rtol=1e-5)
+        np.testing.assert_allclose(for_logits[index], difference(nudge, 0.0), rtol=1e-5)
     for index in range(2):
-        nudge = step * np.eye(2)[index]
-        difference = np.sum(
-            (sample(logits, heat + nudge) - sample(logits, heat - nudge)) * upstream
-        )
-        np.testing.assert_allclose(for_heat[index], difference / 2 / step, rtol=1e-5)
+        expected = difference(0.0, step * np.eye(2)[index])
+        np.testing.assert_allclose(for_heat[index], expected, rtol=1e-5)
 
 
 def test_noise_is_gumbel_and_scaled():
@@ -314,9 +311,7 @@ def test_the_peak_does_not_grow_with_the_number_of_passes():
 
 def test_the_registry_knows_permutations():
     for name in NAMES:
-        assert registry.get(name).variables[0].event_rank == 2
-    with pytest.raises(ValueError, match="cannot draw from a OneHotCategorical"):
-        tfgumbel.expectation(
-            lambda draw, x: draw(x)[:, 0], tf.zeros([2, 3]), estimator=NAMES[0], seed=0,
-            temperature=1.0,
-        )  # fmt: skip
+        (kind,) = registry.get(name).variables
+        assert kind.event_rank == 2 and repr(kind) == "GumbelMatching"
+    with pytest.raises(ValueError, match="no closed form"):
+        kind.make(tf.zeros([2, 2]))
