@@ -50,6 +50,7 @@ setup(
         "keras>=3.15,<3.16",
         "numpy>=2.0,<3",
         "rich>=14,<16",
+        "scipy>=1.13,<2",
         "tensorflow>=2.21,<2.22",
         "tensorflow-probability[tf]>=0.25,<0.26",
     ],

@@ -3,6 +3,8 @@
 Nothing here is shared with the library: other integration variables, no fits, no rescaling.
 """
 
+import itertools
+
 import numpy as np
 
 _STEP = 0.25
@@ -15,6 +17,36 @@ def softmax(logits):
     """Softmax over the last axis."""
     shifted = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def subsets(size, k):
+    """All k-hot vectors of a size, shape [number, size]."""
+    chosen = list(itertools.combinations(range(size), k))
+    vectors = np.zeros((len(chosen), size))
+    for row, indices in zip(vectors, chosen, strict=True):
+        row[list(indices)] = 1.0
+    return vectors
+
+
+def conditional_bernoulli(logits, k):
+    """Probabilities of `subsets(n, k)` in proportion to exp(sum of their logits)."""
+    with np.errstate(invalid="ignore"):
+        sums = np.where(subsets(len(logits), k) > 0, logits, 0.0).sum(1)
+    return softmax(sums)
+
+
+def plackett_luce(logits, k):
+    """Probabilities of `subsets(n, k)` drawn without replacement, summed over the k! orders."""
+    weights = softmax(np.asarray(logits, np.float64))
+    result = []
+    for subset in subsets(len(weights), k):
+        total = 0.0
+        for order in itertools.permutations(np.flatnonzero(subset)):
+            before = np.cumsum([0.0, *weights[list(order)][:-1]])
+            rest = np.maximum(1.0 - before, 1e-300)
+            total += np.prod(weights[list(order)] / rest)
+        result.append(total)
+    return np.array(result)
 
 
 def cold_limit_jacobian(logits):

@@ -85,7 +85,8 @@ class SampleEstimator(Entry):
         function: `function(logits, *, temperature, seed, ...) -> sample`.
         variable: The kind of variable that its logits describe.
         hard: Whether samples are exactly 0 or 1.
-        family: The name that the same estimator has for another kind of variable, if any.
+        family: What the same estimator is called across kinds of variable, if it has others. A
+            relaxed one's layer rounds by the straight-through estimator of its kind.
         temperature_gradient: Whether the gradient reaches the temperature.
         exact_sampling: Whether samples round to an exact sample of the variable.
         density: `density(logits, *, temperature, ...)` gives the TFP distribution of the samples

@@ -6,12 +6,17 @@ from absl import flags
 
 import tfgumbel
 from examples.common.files import RunError
+from tfgumbel.distributions.abilities import VARIABLES
 from tfgumbel.expectations import NVILBaseline, RebarParameters, RelaxControl
 from tfgumbel.registry import REGISTRY
 from tfgumbel.schedules import ExponentialTemperature
 
-# Estimators with a gradient, by name.
-NAMES = tuple(name for name, entry in REGISTRY.items() if entry.differentiable)
+# Estimators with a gradient, of variables that a program can draw, by name.
+NAMES = tuple(
+    name
+    for name, entry in REGISTRY.items()
+    if entry.differentiable and not set(VARIABLES).isdisjoint(entry.variables)
+)
 # Where a function has no default of its own.
 DEFAULT_TEMPERATURE = 0.5
 

@@ -21,13 +21,30 @@ class Case:
     def name(self) -> str:
         return "-".join([self.entry.name, *(str(value) for _, value in self.options)])
 
+    @property
+    def classes(self) -> bool:
+        """Whether the last axis holds classes."""
+        return self.entry.variable.event_rank == 1
+
+    @property
+    def total(self) -> int:
+        """The number of classes in a sample."""
+        return dict(self.options).get("k", 1)
+
     def __call__(self, logits: Any, temperature: Any, seed: Any) -> tf.Tensor:
         return self.entry(logits, temperature=temperature, seed=seed, **dict(self.options))
 
 
-ESTIMATORS = sample_estimators()
+# Permutations, of matrices, have a suite of their own.
+ESTIMATORS = {
+    name: entry for name, entry in sample_estimators().items() if entry.variable.event_rank < 2
+}
+# Subsets need a size; 2 of the suite's 3 classes.
 CASES = [
-    *(Case(entry) for entry in ESTIMATORS.values()),
+    *(
+        Case(entry, tuple((name, 2) for name in entry.variable.parameters))
+        for entry in ESTIMATORS.values()
+    ),
     Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5),)),
     Case(ESTIMATORS["gumbel_rao"], (("num_samples", 5), ("noise", "independent"))),
     Case(ESTIMATORS["decoupled_straight_through_gumbel_softmax"], (("forward_temperature", 0.5),)),

@@ -7,7 +7,6 @@ from scipy import stats
 
 import tfgumbel
 from tests.estimators.cases import CASES, Case
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.internal import random
 from tfgumbel.registry import REGISTRY, Entry, get, loss_estimators, register, sample_estimators
 
@@ -46,7 +45,7 @@ def test_wrong_arguments(case: Case) -> None:
         for temperature in (-1.0, float("nan"), float("inf"), None, "hot", [1.0, 2.0, 3.0], True):
             with pytest.raises(ValueError, match="`temperature` is invalid"):
                 call(temperature=temperature)
-    if case.entry.variable is ONE_HOT_CATEGORICAL:
+    if case.classes:
         with pytest.raises(ValueError, match="no class to draw"):
             call(logits=[[0.0, 1.0], [-np.inf, -np.inf]])
         for logits in (1.0, tf.zeros([3, 0])):
@@ -56,15 +55,16 @@ def test_wrong_arguments(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_class_masked_is_nan_in_a_graph(case: Case) -> None:
-    if case.entry.variable is not ONE_HOT_CATEGORICAL:
+    if not case.classes:
         pytest.skip("a binary variable has no mask")
 
     @tf.function
     def draw(logits):  # type: ignore[no-untyped-def]
         return case(logits, 0.5, 0)
 
-    sample = draw(tf.constant([[-np.inf, -np.inf], [0.0, -np.inf]], tf.float32)).numpy()
-    assert np.all(np.isnan(sample[0])) and sample[1].tolist() == [1.0, 0.0]
+    left = [0.0] * case.total
+    sample = draw(tf.constant([[-np.inf] * (case.total + 1), [*left, -np.inf]], tf.float32)).numpy()
+    assert np.all(np.isnan(sample[0])) and sample[1].tolist() == [1.0] * case.total + [0.0]
 
 
 def test_options_of_single_estimators() -> None:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import reference
 from tests.estimators.cases import CASES, Case, run, runner
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 
 MODES = ["eager", "graph", "xla"]
 INF = float("inf")
@@ -32,6 +32,24 @@ def each_case(function):  # type: ignore[no-untyped-def]
     return pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)(function)
 
 
+def rows_of(case: Case) -> np.ndarray:
+    """LOGITS with classes enough in every row."""
+    if case.total == 1:
+        return LOGITS
+    rows = LOGITS.copy()
+    rows[6] = [-INF, 5.0, -3.0]
+    return rows
+
+
+def frequencies(case: Case, logits: np.ndarray) -> np.ndarray:
+    """The probability of each class, or of a 1."""
+    kind = repr(case.entry.variable)
+    if kind == "Bernoulli":
+        return 1 / (1 + np.exp(-logits))
+    law = reference.conditional_bernoulli if "Cond" in kind else reference.plackett_luce
+    return law(logits, case.total) @ reference.subsets(len(logits), case.total)
+
+
 def check(case: Case, logits, sample, grad_logits, grad_temperature):  # type: ignore[no-untyped-def]
     sample, grad_logits = np.float64(sample), np.float64(grad_logits)
     assert np.all(np.isfinite(sample)) and np.all(np.isfinite(grad_logits))
@@ -40,12 +58,12 @@ def check(case: Case, logits, sample, grad_logits, grad_temperature):  # type: i
     assert np.all(sample[masked] == 0) and np.all(grad_logits[masked] == 0)
     if case.entry.hard:
         assert np.all((sample == 0) | (sample == 1))
-        if case.entry.variable is ONE_HOT_CATEGORICAL:
-            assert np.all(sample.sum(-1) == 1)
+        if case.classes:
+            assert np.all(sample.sum(-1) == case.total)
     else:
-        assert np.all((sample >= 0) & (sample <= 1))
-        if case.entry.variable is ONE_HOT_CATEGORICAL:
-            np.testing.assert_allclose(sample.sum(-1), 1, atol=0.02)
+        assert np.all((sample >= 0) & (sample <= case.total))
+        if case.classes:
+            np.testing.assert_allclose(sample.sum(-1), case.total, atol=0.02)
     if not case.entry.differentiable:
         assert np.all(grad_logits == 0)
 
@@ -54,23 +72,21 @@ def check(case: Case, logits, sample, grad_logits, grad_temperature):  # type: i
 @each_case
 def test_numerics_and_frequencies(case: Case, mode: str) -> None:
     function = runner(case, mode)
+    rows = rows_of(case)
     draws = []
     for seed, temperature in enumerate([1e-3, 0.5, 1e3]):
-        arguments = LOGITS, UPSTREAM, temperature
+        arguments = rows, UPSTREAM, temperature
         result = function(*(tf.constant(x, tf.float32) for x in arguments), tf.constant([seed, 5]))
-        check(case, LOGITS, *result)
+        check(case, rows, *result)
         draws.append(result[0].numpy()[len(EXTREME) :])
     if mode != "eager":
         assert function.experimental_get_tracing_count() == 1
     # 12,000 draws of one row: a probability of 1/2 is known to .0046.
-    if case.entry.exact_sampling and not case.options:
+    if case.entry.exact_sampling and len(case.options) == len(case.entry.variable.parameters):
         draws = np.concatenate(draws)
         logits = LOGITS[-1]
-        if case.entry.variable is ONE_HOT_CATEGORICAL:
-            hit = draws == draws.max(-1, keepdims=True)
-            expected = np.exp(logits) / np.exp(logits).sum()
-        else:
-            hit, expected = draws > 0.5, 1 / (1 + np.exp(-logits))
+        hit = draws == draws.max(-1, keepdims=True) if case.classes else draws > 0.5
+        expected = frequencies(case, logits)
         error = np.sqrt(expected * (1 - expected) / len(hit))
         assert np.all(np.abs(hit.mean(0) - expected) < 5 * error)
 
@@ -78,7 +94,7 @@ def test_numerics_and_frequencies(case: Case, mode: str) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @each_case
 def test_dtypes(case: Case, dtype: str) -> None:
-    logits, upstream = (tf.cast(x[: len(EXTREME) + 20], dtype) for x in (LOGITS, UPSTREAM))
+    logits, upstream = (tf.cast(x[: len(EXTREME) + 20], dtype) for x in (rows_of(case), UPSTREAM))
     for temperature in (1e-3, 0.5, 1e3):
         temperature = tf.constant(temperature, tf.float32)
         result = runner(case, "graph")(logits, upstream, temperature, tf.constant([1, 2]))
@@ -90,7 +106,7 @@ def test_dtypes(case: Case, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @each_case
 def test_dtypes_compiled(case: Case, dtype: str) -> None:
-    logits, upstream = (tf.cast(x[: len(EXTREME) + 20], dtype) for x in (LOGITS, UPSTREAM))
+    logits, upstream = (tf.cast(x[: len(EXTREME) + 20], dtype) for x in (rows_of(case), UPSTREAM))
     for temperature in (1e-3, 0.5, 1e3):
         temperature = tf.constant(temperature, tf.float32)
         result = runner(case, "xla")(logits, upstream, temperature, tf.constant([1, 2]))
@@ -167,9 +183,8 @@ def test_temperature_as_number_tensor_and_variable_agree(case: Case) -> None:
 def test_temperatures_of_a_shape_are_those_of_each_variable(case: Case, shape) -> None:  # type: ignore[no-untyped-def]
     if not case.entry.takes_temperature:
         pytest.skip("it has no temperature")
-    categorical = case.entry.variable is ONE_HOT_CATEGORICAL
     logits, upstream = (
-        tf.constant(np.random.default_rng(k).normal(size=(3, 4, 5) if categorical else (3, 4)))
+        tf.constant(np.random.default_rng(k).normal(size=(3, 4, 5) if case.classes else (3, 4)))
         for k in range(2)
     )
     temperature = tf.constant(np.random.default_rng(2).uniform(0.3, 2.0, shape))

@@ -3,10 +3,13 @@
 import tensorflow as tf
 
 from tfgumbel import layers
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.distributions.abilities import BERNOULLI, ONE_HOT_CATEGORICAL
 from tfgumbel.registry import sample_estimators
 
-ESTIMATORS = sample_estimators()
+# Permutations, of matrices, have tests of their own.
+ESTIMATORS = {
+    name: entry for name, entry in sample_estimators().items() if entry.variable.event_rank < 2
+}
 
 NAMED = {
     layers.GumbelSoftmaxLayer: "gumbel_softmax",
@@ -22,13 +25,25 @@ NAMED = {
 
 def named(estimator):
     """The general layer of an estimator of the registry."""
-    categorical = ESTIMATORS[estimator].variable is ONE_HOT_CATEGORICAL
-    return layers.CategoricalLayer if categorical else layers.BernoulliLayer
+    general = {ONE_HOT_CATEGORICAL: layers.CategoricalLayer, BERNOULLI: layers.BernoulliLayer}
+    return general.get(ESTIMATORS[estimator].variable, layers.GumbelTopKLayer)
 
 
 def make(case, **arguments):
     """Makes the layer of a case: a class, or the name of an estimator."""
-    return named(case)(case, **arguments) if isinstance(case, str) else case(**arguments)
+    if not isinstance(case, str):
+        return case(**arguments)
+    return named(case)(estimator=case, **size(case), **arguments)
+
+
+def size(case):
+    """Of subsets: what their estimators and layers need besides."""
+    return {name: 2 for name in entry(case).variable.parameters}
+
+
+def total(case):
+    """The number of classes in a sample."""
+    return size(case).get("k", 1)
 
 
 def entry(case):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layers.cases import CASES, NAMED, case_id, entry, gradient, logits, make
+from tests.layers.cases import CASES, NAMED, case_id, entry, gradient, logits, make, size
 from tfgumbel import layers
 from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 from tfgumbel.registry import sample_estimators
@@ -25,7 +25,9 @@ def test_samples_and_gradients_are_the_estimators(case):
     for count in range(2):  # The second call continues the noise of the first.
         value, grad = gradient(lambda x: layer(x, training=True), inputs, upstream)
         expected, expected_grad = gradient(
-            lambda x, count=count: entry(case)(x, temperature=tf.constant(0.7), seed=(11, count)),
+            lambda x, count=count: entry(case)(
+                x, temperature=tf.constant(0.7), seed=(11, count), **size(case)
+            ),
             inputs,
             upstream,
         )
@@ -69,7 +71,7 @@ def test_dtype_policies(case, policy):
     # Computed in float32 or better from the inputs as the policy casts them.
     working = tf.float64 if policy == "float64" else tf.float32
     cast = tf.cast(tf.cast(inputs, compute), working)
-    expected = entry(case)(cast, temperature=tf.constant(0.7, working), seed=(11, 0))
+    expected = entry(case)(cast, temperature=tf.constant(0.7, working), seed=(11, 0), **size(case))
     np.testing.assert_array_equal(sample, tf.cast(expected, compute))
     for weight in layer.weights:
         assert weight.dtype in ("int64", "float32", "float64")

@@ -5,16 +5,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layers.cases import CASES, case_id, entry, gradient, logits, make
+from tests import reference
+from tests.layers.cases import CASES, case_id, entry, gradient, logits, make, total
 from tfgumbel import layers
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
 
 NUM_DRAWS = 20_000
 EXACT = [case for case in CASES if entry(case).exact_sampling]
 
 
 def expected_probs(case, row):
-    return tf.nn.softmax(row) if entry(case).variable is ONE_HOT_CATEGORICAL else tf.sigmoid(row)
+    kind = repr(entry(case).variable)
+    if kind == "Bernoulli":
+        return tf.sigmoid(row)
+    law = reference.conditional_bernoulli if "Cond" in kind else reference.plackett_luce
+    k = total(case)
+
+    def of(row):
+        return law(row, k) @ reference.subsets(len(row), k)
+
+    return tf.constant(np.apply_along_axis(of, -1, np.float64(row)))
 
 
 @pytest.mark.parametrize("case", EXACT, ids=case_id)
@@ -35,15 +44,16 @@ def test_argmax_and_probs_are_deterministic(case):
     inputs = logits()
     layer = make(case, inference="argmax", seed=3)
     mode = layer(inputs).numpy()
-    if entry(case).variable is ONE_HOT_CATEGORICAL:
-        np.testing.assert_array_equal(mode.argmax(-1), tf.argmax(inputs, -1))
-        np.testing.assert_array_equal(mode.sum(-1), 1.0)
+    if entry(case).variable.event_rank == 1:
+        np.testing.assert_array_equal(mode.sum(-1), total(case))
+        drawn = np.where(mode > 0, inputs, np.inf).min(-1)
+        assert np.all(drawn > np.where(mode > 0, -np.inf, inputs).max(-1))
     else:
         np.testing.assert_array_equal(mode, inputs > 0)
     assert set(np.unique(mode)) == {0.0, 1.0}
     assert layer.seed_state.numpy().tolist() == [3, 0]  # No noise was drawn.
     probs = make(case, inference="probs")(inputs)
-    np.testing.assert_allclose(probs, expected_probs(case, inputs), rtol=1e-6)
+    np.testing.assert_allclose(probs, expected_probs(case, inputs), rtol=2e-6)
 
 
 def test_rounded_samples_keep_the_gradient_of_the_relaxation():

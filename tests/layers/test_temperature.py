@@ -5,13 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layers.cases import gradient, logits
+from tests.layers.cases import ESTIMATORS, entry, gradient, logits, make, size
 from tfgumbel import layers
-from tfgumbel.distributions.abilities import BERNOULLI
-from tfgumbel.registry import sample_estimators
 from tfgumbel.schedules import LinearTemperature, TemperatureSchedule
-
-ESTIMATORS = sample_estimators()
 
 
 def test_a_number_can_be_set_without_retracing():
@@ -56,10 +52,7 @@ def test_keras_schedules_serve():
     "name", [name for name, entry in ESTIMATORS.items() if entry.temperature_gradient]
 )
 def test_a_learned_temperature_has_the_estimators_gradient(name):
-    kind = layers.CategoricalLayer
-    if ESTIMATORS[name].variable is BERNOULLI:
-        kind = layers.BernoulliLayer
-    layer = kind(name, temperature="learnable", initial_temperature=0.7, seed=2)
+    layer = make(name, temperature="learnable", initial_temperature=0.7, seed=2)
     assert float(layer.temperature) == pytest.approx(0.7)
     (weight,) = layer.trainable_weights
     inputs, upstream = logits(), logits(seed=1)
@@ -67,7 +60,9 @@ def test_a_learned_temperature_has_the_estimators_gradient(name):
         loss = tf.reduce_sum(layer(inputs, training=True) * upstream)
     grad = tape.gradient(loss, weight)
     _, expected = gradient(
-        lambda t: ESTIMATORS[name](inputs, temperature=t, seed=(2, 0)), layer.temperature, upstream
+        lambda t: entry(name)(inputs, temperature=t, seed=(2, 0), **size(name)),
+        layer.temperature,
+        upstream,
     )
     assert float(expected) != 0.0
     # d temperature / d log temperature = temperature

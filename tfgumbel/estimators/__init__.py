@@ -17,18 +17,24 @@ from tfgumbel.estimators._gapped_straight_through import (
 )
 from tfgumbel.estimators._gumbel_max import gumbel_max as gumbel_max
 from tfgumbel.estimators._gumbel_rao import gumbel_rao as gumbel_rao
+from tfgumbel.estimators._gumbel_sinkhorn import gumbel_sinkhorn as gumbel_sinkhorn
 from tfgumbel.estimators._gumbel_softmax import gumbel_softmax as gumbel_softmax
 from tfgumbel.estimators._gumbel_top_k import gumbel_top_k as gumbel_top_k
 from tfgumbel.estimators._hard_concrete import hard_concrete as hard_concrete
 from tfgumbel.estimators._hard_concrete import (
     hard_concrete_expected_l0 as hard_concrete_expected_l0,
 )
+from tfgumbel.estimators._matching import matching as matching
 from tfgumbel.estimators._reinmax import reinmax as reinmax
 from tfgumbel.estimators._reinmax_cv import reinmax_cv as reinmax_cv
 from tfgumbel.estimators._reinmax_rao import reinmax_rao as reinmax_rao
 from tfgumbel.estimators._relaxed_subset import relaxed_subset as relaxed_subset
 from tfgumbel.estimators._simple_subset import simple_subset as simple_subset
+from tfgumbel.estimators._sinkhorn import sinkhorn as sinkhorn
 from tfgumbel.estimators._straight_through import straight_through as straight_through
+from tfgumbel.estimators._straight_through_gumbel_sinkhorn import (
+    straight_through_gumbel_sinkhorn as straight_through_gumbel_sinkhorn,
+)
 from tfgumbel.estimators._straight_through_gumbel_softmax import (
     straight_through_gumbel_softmax as straight_through_gumbel_softmax,
 )
@@ -41,4 +47,4 @@ from tfgumbel.estimators._zero_temperature_gumbel_rao import (
 from tfgumbel.registry import sample_estimators
 
 # What `tfgumbel` itself offers.
-__all__ = [*sample_estimators(), "hard_concrete_expected_l0"]
+__all__ = [*sample_estimators(), "hard_concrete_expected_l0", "matching", "sinkhorn"]

@@ -20,6 +20,7 @@ from tfgumbel.registry import SampleEstimator, register
     use_when="the model accepts relaxed subsets in training",
     reference="Xie & Ermon, IJCAI 2019, eq. 8 to 11; Ploetz & Roth, NeurIPS 2018",
     temperature_gradient=True,
+    exact_sampling=False,
 )
 def relaxed_subset(logits: Any, k: int, *, temperature: Any, seed: Any) -> tf.Tensor:
     """Draws relaxed k-hot samples, reparameterised: k softmaxes of the same perturbed logits.
@@ -31,7 +32,8 @@ def relaxed_subset(logits: Any, k: int, *, temperature: Any, seed: Any) -> tf.Te
     and the sample is a_1 + ... + a_k. The colder, the closer to the k-hot vector that
     `gumbel_top_k` draws with the same seed. Entries sum to k; where warm they may exceed 1, a
     property of the method. Gradient: the sample's own derivative, for logits and temperature, in
-    memory for k vectors.
+    memory for k vectors. Its k largest entries need not be those of logits + G: where some are
+    closer than the temperature, what one softmax took from them can put another class ahead.
 
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a

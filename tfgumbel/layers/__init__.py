@@ -5,6 +5,7 @@ from tfgumbel.layers.binary_concrete import BinaryConcreteLayer
 from tfgumbel.layers.categorical import CategoricalLayer
 from tfgumbel.layers.gapped_straight_through import GappedStraightThroughLayer
 from tfgumbel.layers.gumbel_rao import GumbelRaoLayer
+from tfgumbel.layers.gumbel_sinkhorn import GumbelSinkhornLayer
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmaxLayer
 from tfgumbel.layers.gumbel_top_k import GumbelTopKLayer
 from tfgumbel.layers.hard_concrete import HardConcreteLayer
@@ -18,6 +19,7 @@ __all__ = [
     "CategoricalLayer",
     "GappedStraightThroughLayer",
     "GumbelRaoLayer",
+    "GumbelSinkhornLayer",
     "GumbelSoftmaxLayer",
     "GumbelTopKLayer",
     "HardConcreteLayer",

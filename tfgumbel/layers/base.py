@@ -208,7 +208,7 @@ class DiscreteLayer(keras.layers.Layer):
         return self._sample(logits)
 
     def _sample(self, logits: tf.Tensor) -> tf.Tensor:
-        if self._entry.exact_sampling and not self._entry.hard:
+        if self._entry.family is not None and not self._entry.hard:
             rounded = registry.counterpart(registry.get(_ROUNDED), self.variable)
             return rounded(
                 logits,

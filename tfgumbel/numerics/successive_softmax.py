@@ -57,7 +57,7 @@ def _step(alpha: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
     scaled = tf.where(present, tf.where(present, alpha, 0.0) / temperature, float("-inf"))
     first = tf.one_hot(tf.argmax(scaled, axis=-1), alpha.shape[-1], on_value=True, off_value=False)
     log_softmax = tf.nn.log_softmax(scaled)
-    rest = tf.where(first, float("-inf"), log_softmax)
+    rest = tf.where(~first, log_softmax, float("-inf"))
     log_rest = _log_sum_exp(rest)
     softmax = tf.exp(log_softmax)
     small = tf.where(first, tf.zeros_like(softmax), softmax)
