@@ -134,12 +134,14 @@ class LossEstimator(Entry):
         multi_sample: Whether it knows the gradient of a multi-sample bound.
         cascades: Whether a draw may depend on an earlier one.
         min_samples: The number of samples that it needs of each example.
+        any_distribution: Whether log probabilities are all that it asks of a draw.
     """
 
     kinds: tuple[Variable, ...] = VARIABLES
     multi_sample: bool = False
     cascades: bool = True
     min_samples: int = 1
+    any_distribution: bool = False
     acts_on: ClassVar[Literal["sample", "loss"]] = "loss"
 
     @property

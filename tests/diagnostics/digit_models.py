@@ -8,7 +8,7 @@ from tfgumbel.layers.bernoulli import SingleLogitLayer
 from tfgumbel.objectives import bernoulli_kl, categorical_kl
 
 NUM_VARIABLES, NUM_CLASSES = 6, 8
-DIGITS = (load_digits().data[:768] / 16.0).astype("float32")
+DIGITS = (load_digits().data[:512] / 16.0).astype("float32")
 
 
 class WithKL(keras.layers.Layer):
@@ -24,22 +24,24 @@ class WithKL(keras.layers.Layer):
 
 
 def autoencoder(
-    latent, kl_weight=0.02, before=None, after=None, dropout=False, learning_rate=3e-3, **compiling
+    *latents, kl_weight=0.02, before=(), after=(), dropout=False, learning_rate=3e-3, **compiling
 ):
-    """A compiled functional model, its parts replaced as the caller likes."""
+    """A compiled functional model of latents side by side; the rest as the caller says."""
     keras.utils.set_random_seed(0)
-    binary = isinstance(latent, SingleLogitLayer)
     inputs = keras.Input([64])
     hidden = keras.layers.Dense(48, activation="relu")(inputs)
     if dropout:
         hidden = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(hidden))
-    logits = keras.layers.Dense(NUM_VARIABLES * (1 if binary else NUM_CLASSES))(hidden)
-    if not binary:
-        logits = keras.layers.Reshape([NUM_VARIABLES, NUM_CLASSES])(logits)
-    logits = WithKL(kl_weight, binary)(logits)
-    for layer in [*([before] if before else []), latent, *([after] if after else [])]:
-        logits = layer(logits)
-    code = keras.layers.Flatten()(logits)
+    codes = []
+    for latent in latents:
+        binary = isinstance(latent, SingleLogitLayer)
+        tensor = keras.layers.Dense(NUM_VARIABLES * (1 if binary else NUM_CLASSES))(hidden)
+        if not binary:
+            tensor = keras.layers.Reshape([NUM_VARIABLES, NUM_CLASSES])(tensor)
+        for layer in [WithKL(kl_weight, binary), *before, latent, *after]:
+            tensor = layer(tensor)
+        codes.append(keras.layers.Flatten()(tensor))
+    code = keras.layers.Concatenate()(codes) if len(codes) > 1 else codes[0]
     hidden = keras.layers.Dense(48, activation="relu")(code)
     model = keras.Model(inputs, keras.layers.Dense(64, activation="sigmoid")(hidden))
     model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy", **compiling)

@@ -119,11 +119,6 @@ class LatentMeter:
     def hidden(self) -> set[str]:
         return self._probe.hidden
 
-    def check(self) -> None:
-        """Traces the step; raises as `measure` does where no discrete layer is seen in it."""
-        if not self._probe.trace(self._batches[0]):
-            self._nothing_seen()
-
     def measure(self, step: int) -> dict[str, LatentStatistics]:
         """Measures the model as it is; `step` changes the noise."""
         sums: list[CallSums] = []

@@ -1,5 +1,6 @@
-"""The callback that measures discrete layers at every epoch, and warns of the known pitfalls."""
+"""The callback that measures discrete layers at every epoch, and warns of known pitfalls."""
 
+import dataclasses
 import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -107,14 +108,22 @@ class LatentMonitor(keras.callbacks.Callback):
         self.warned: list[tuple[str, str]] = []
         self._shown: dict[tuple[str, str], int] = {}
         self._meter: LatentMeter | None = None
+        self._traced_for: Any = None
         self._batches: list[Any] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._batches is None:
             self._batches = read_batches(self._data, self._num_batches, self._batch_size)
+        # Whatever compiles the model again, or another one, makes a new training function.
+        traced_for = self.model, getattr(self.model, "train_function", None)
+        if self._meter is not None and self._traced_for == traced_for:
+            return
         self._meter = LatentMeter(self.model, self._batches, **self._options)
-        self._meter.check()
+        self._traced_for = traced_for
         self._shown = {}
+        # What is NaN after an epoch was something before it, which says why.
+        self.statistics = self._meter.measure(-1)
+        self._judge(at_once_only=True)
         if self._meter.hidden:
             hidden = ", ".join(sorted(self._meter.hidden))
             warnings.warn(
@@ -127,7 +136,11 @@ class LatentMonitor(keras.callbacks.Callback):
         if self._meter is None:  # A loop of one's own may begin here.
             self.on_train_begin()
         if self._meter is not None and (epoch % self.every == 0 or not self.statistics):
-            self.statistics = self._meter.measure(epoch)
+            before, self.statistics = self.statistics, self._meter.measure(epoch)
+            for layer, found in self.statistics.items():
+                if not found.finite and layer in before:
+                    largest = max(found.largest_logit, before[layer].largest_logit)
+                    self.statistics[layer] = dataclasses.replace(found, largest_logit=largest)
             self._judge()
         scalars = {
             (layer, line): float(getattr(found, line))
@@ -143,9 +156,11 @@ class LatentMonitor(keras.callbacks.Callback):
                         tf.summary.scalar(f"{layer}/{line}", value)
             self.writer.flush()
 
-    def _judge(self) -> None:
+    def _judge(self, at_once_only: bool = False) -> None:
         for layer, found in self.statistics.items():
             for pitfall in PITFALLS:
+                if at_once_only and not pitfall.at_once:
+                    continue
                 key = (layer, pitfall.name)
                 occurs = pitfall.occurs(found, self.thresholds)
                 self._shown[key] = self._shown.get(key, 0) + 1 if occurs else 0

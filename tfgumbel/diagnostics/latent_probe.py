@@ -88,6 +88,8 @@ class _Observation:
         if self._rounded is not None:
             sample = tf.where(self._rounded[index], round_sample(layer, sample), sample)
         call["sample"] = sample
+        if self.tape is not None:
+            self.tape.watch(sample)  # The estimator may have no gradient.
         return _tap(sample, call["upstream"])
 
     def _inside(self) -> bool:
@@ -145,13 +147,6 @@ class Probe:
             getattr(model, "optimizer", None), keras.optimizers.LossScaleOptimizer
         )
 
-    def trace(self, batch: Any) -> int:
-        """Traces the step without running it; returns the number of calls that are seen."""
-        function, observations = self._function("gradients", self._gradient_step)
-        function.get_concrete_function(batch, tf.zeros([2], tf.int32))
-        self.hidden |= observations[-1].hidden
-        return len(observations[-1].seen)
-
     def gradients(self, batch: Any, seed: tf.Tensor) -> Run:
         """Runs the step in training mode, with its gradients."""
         return self._run("gradients", self._gradient_step, batch, seed)
@@ -167,7 +162,9 @@ class Probe:
                     seen.tape = tape
                     loss = self._scalar_loss(batch)
                     scaled = loss * tf.cast(scale, loss.dtype)
-                tape.gradient(scaled, [call["logits"] for call in seen.seen])
+                tape.gradient(
+                    scaled, [call[at] for call in seen.seen for at in ("logits", "sample")]
+                )
         return loss, seen.tensors(scale), seen
 
     def loss(
@@ -203,12 +200,8 @@ class Probe:
         if self._own_step and type(model).test_step is keras.Model.test_step:
             if type(model).call is keras.Model.call:
                 return None
-        modes = tuple(
-            call["layer"].inference
-            for _, observations in self._functions.values()
-            for seen in observations
-            for call in seen.seen
-        )
+        seen = self._function("gradients", self._gradient_step)[1]
+        modes = tuple(call["layer"].inference for call in seen[-1].seen) if seen else ()
         return self._run(("evaluation", modes), step, batch, seed)
 
     def _scalar_loss(self, batch: Any) -> tf.Tensor:

@@ -114,7 +114,7 @@ class CallSums:
         )
         self.decided += float(tf.reduce_sum(tf.cast(tf.reduce_max(probs, -1) > _DECIDED, tf.int64)))
         self.variables += int(tf.size(entropy))
-        self.largest = max(self.largest, float(tf.reduce_max(tf.abs(_spread(self.layer, finite)))))
+        self.largest = max(self.largest, _largest(self.layer, logits))
         examples = (0,) if entropy.shape.rank else ()
         axes = tuple(range(entropy.shape.rank)) if self._shared else examples
         self.usage = self.usage + np.sum(probs.numpy(), axis=axes)
@@ -197,8 +197,13 @@ def _log_probs(layer: DiscreteLayer, logits: tf.Tensor) -> tuple[tf.Tensor, tf.T
     return tf.nn.log_softmax(logits), logits > float("-inf")
 
 
-def _spread(layer: DiscreteLayer, log_probs: tf.Tensor) -> tf.Tensor:
-    return log_probs - tf.reduce_max(log_probs, axis=-1, keepdims=True)
+def _largest(layer: DiscreteLayer, logits: tf.Tensor) -> float:
+    """The largest distance of a logit from its row's largest; inf where that is inf."""
+    if bool(tf.reduce_any(logits == float("inf"))) and layer.variable.event_rank:
+        return float("inf")
+    distance = logits - tf.reduce_max(logits, -1, keepdims=True) * layer.variable.event_rank
+    known = tf.where(tf.math.is_finite(distance), distance, tf.zeros_like(distance))
+    return float(tf.reduce_max(tf.abs(known)))
 
 
 def _straight(call: Call) -> tf.Tensor:

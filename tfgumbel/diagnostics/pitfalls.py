@@ -29,7 +29,7 @@ class Thresholds:
     low_temperature: float = 0.1
     exploding_gain: float = 8.0
     deaf_gain: float = 0.12
-    collapsed_kl: float = 0.01
+    collapsed_kl: float = 0.005
     dead_share: float = 0.75
     soft_share: float = 0.01
     truth: tuple[float, float] = (0.25, 8.0)

@@ -307,6 +307,25 @@ BERNOULLI = Bernoulli()
 VARIABLES: tuple[Variable, ...] = (ONE_HOT_CATEGORICAL, BERNOULLI)
 
 
+def is_discrete(distribution: Any) -> bool:
+    """Whether `resolve` takes it: logits, or a distribution of a kind in `VARIABLES`.
+
+    A `tfd.Categorical` is left to `resolve`, which says what it should be.
+    """
+    if not hasattr(distribution, "event_shape"):
+        return True
+    while isinstance(distribution, _tfd().Independent):
+        distribution = distribution.distribution
+    kinds = tuple(getattr(_tfd(), variable.distribution) for variable in VARIABLES)
+    return isinstance(distribution, (*kinds, _tfd().Categorical))
+
+
+def is_reparameterized(distribution: Any) -> bool:
+    """Whether samples of a TFP distribution carry the gradient of its parameters."""
+    kind = distribution.reparameterization_type
+    return kind is _tfd().FULLY_REPARAMETERIZED
+
+
 def resolve(distribution: Any) -> tuple[Variable, tf.Tensor]:
     """Returns what a distribution is and its checked logits.
 

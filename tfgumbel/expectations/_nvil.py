@@ -77,6 +77,7 @@ class NVILBaseline(keras.layers.Layer):
     use_when="reinforce in a training run, with one sample; cascades too",
     reference="Mnih & Gregor, ICML 2014, section 2.3 and algorithm 1",
     multi_sample=True,
+    any_distribution=True,
 )
 def nvil(program: Program, *, seed: tf.Tensor, baseline: NVILBaseline | None = None) -> tf.Tensor:
     """NVIL: the signal is (cost - baseline(inputs) - running mean) / max(1, running deviation).

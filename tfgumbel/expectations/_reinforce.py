@@ -13,6 +13,7 @@ from tfgumbel.registry import LossEstimator, register
     use_when="costs of any kind, few variables, many samples: the variance is large",
     reference="Williams, Machine Learning 8, 1992, eq. 5",
     multi_sample=True,
+    any_distribution=True,
 )
 def reinforce(program: Program, *, seed: tf.Tensor) -> tf.Tensor:
     """REINFORCE: the gradient of the cost at fixed draws, plus cost * grad log p(D).

@@ -16,6 +16,7 @@ from tfgumbel.registry import LossEstimator, register
     use_when="reinforce with less variance, where costs have a common level",
     reference="Williams, Machine Learning 8, 1992, eq. 5; Mnih & Gregor, ICML 2014, section 2.3",
     multi_sample=True,
+    any_distribution=True,
 )
 def reinforce_baseline(program: Program, *, seed: tf.Tensor, baseline: Any = None) -> tf.Tensor:
     """REINFORCE with a baseline: the signal of grad log p(D) is cost - baseline.

@@ -13,6 +13,7 @@ from tfgumbel.registry import LossEstimator, register
     use_when="the first to try where costs are no smooth function of the sample; 2 samples or more",
     reference="Kool, van Hoof & Welling, ICLR workshop 2019, eq. 8; Salimans & Knowles 2014",
     multi_sample=True,
+    any_distribution=True,
     min_samples=2,
 )
 def reinforce_loo(program: Program, *, seed: tf.Tensor) -> tf.Tensor:

@@ -13,6 +13,7 @@ from tfgumbel.registry import LossEstimator, register
     use_when="multi-sample bounds; for the mean of the samples it is reinforce_loo",
     reference="Mnih & Rezende, ICML 2016, eq. 9 and 10",
     multi_sample=True,
+    any_distribution=True,
     min_samples=2,
 )
 def vimco(program: Program, *, seed: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tfgumbel import registry
 from tfgumbel.expectations.objectives import Mean
-from tfgumbel.expectations.program import Program, Relaxed, Site
+from tfgumbel.expectations.program import Program, Relaxed, Run, Site
+from tfgumbel.expectations.score_function import mean_of_others, without_value
 from tfgumbel.internal import random, validation
 
 Estimator = str | tuple[str, Mapping[str, Any]] | Callable[..., tf.Tensor]
@@ -31,12 +32,12 @@ def estimate(
     if not isinstance(estimator, str):
         function = functools.partial(estimator, **options)
         run = program.run(lambda site: function(site.logits, seed=site.seed), seed)
-        return program.objective.value(run.costs)
+        return _with_scores(program, run)
     entry = registry.get(estimator)
     _check_options(entry, options)
     if isinstance(entry, registry.SampleEstimator):
         run = program.run(functools.partial(_answer, entry, options), seed)
-        return program.objective.value(run.costs)
+        return _with_scores(program, run)
     entry = registry.loss_estimators()[entry.name]
     if program.num_samples < entry.min_samples:
         raise ValueError(
@@ -57,7 +58,18 @@ def estimate(
                 fix="with a single sample of each example, tfgumbel.expectation is the bound",
             )
         )
+    program.refusing = "" if entry.any_distribution else entry.name
     return entry.function(program, seed=seed, **options)
+
+
+def _with_scores(program: Program, run: Run) -> tf.Tensor:
+    """The objective, with the score function's gradient for draws without a pathwise one."""
+    value = program.objective.value(run.costs)
+    if not run.scored:
+        return value
+    level = mean_of_others(tf.stop_gradient(program.objective.seen(run.costs)))
+    signal = tf.stop_gradient(program.objective.signal(run.costs, level))
+    return value + tf.reduce_sum(signal * without_value(run.log_prob(scored_only=True)), axis=0)
 
 
 def _check_options(entry: registry.Entry, options: Mapping[str, Any]) -> None:

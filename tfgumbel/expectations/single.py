@@ -17,12 +17,12 @@ def only_site(name: str, site: Site, copies: int) -> tf.Tensor:
     Raises:
         ValueError: at a second draw, or one of several variables.
     """
-    if site.index or site.logits.shape.rank != 2 or not site.variable.event_rank:
+    if site.position or site.logits.shape.rank != 2 or not site.variable.event_rank:
         raise ValueError(
             validation.describe(
                 f"Estimator {name!r} is for one categorical variable.",
                 expected="a single draw, logits of shape (batch, num_classes)",
-                received=f"draw {site.index}, logits of shape {tuple(site.logits.shape)}",
+                received=f"draw {site.position}, logits of shape {tuple(site.logits.shape)}",
                 fix="'disarm' or 'reinforce_loo' draw several variables",
             )
         )
