@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgumbel.distributions.abilities import Variable
 from tfgumbel.internal import observation, random, validation
 from tfgumbel.layers.base import DiscreteLayer
 
@@ -73,6 +74,8 @@ class _Observation:
     def output(
         self, layer: DiscreteLayer, logits: tf.Tensor, training: bool, answer: observation.Answer
     ) -> tf.Tensor:
+        if not isinstance(layer.variable, Variable):
+            return answer(logits, training)  # Subsets and permutations are not measured.
         if not self._inside():
             self.hidden.add(layer.name)
             return answer(logits, training)
@@ -114,10 +117,11 @@ class _Observation:
 
 
 def round_sample(layer: DiscreteLayer, sample: tf.Tensor) -> tf.Tensor:
-    """The discrete sample next to a relaxed one."""
-    outcomes = layer.variable.num_outcomes(sample.shape)
-    one_hot = tf.one_hot(layer.variable.index(sample), outcomes, dtype=sample.dtype)
-    return layer.variable.from_one_hot(one_hot)
+    """The discrete sample next to a relaxed one, of a layer whose variable is a `Variable`."""
+    variable: Any = layer.variable
+    outcomes = variable.num_outcomes(sample.shape)
+    one_hot = tf.one_hot(variable.index(sample), outcomes, dtype=sample.dtype)
+    return variable.from_one_hot(one_hot)
 
 
 class Probe:

@@ -11,6 +11,7 @@ from tfgumbel.diagnostics.problem import Problem, Recorder
 from tfgumbel.diagnostics.specifications import resolve
 from tfgumbel.expectations import expectation
 from tfgumbel.expectations.outcomes import Outcomes
+from tfgumbel.expectations.program import Site
 from tfgumbel.internal import random
 
 Sums = dict[str, np.ndarray]
@@ -115,11 +116,13 @@ class Draws:
         draw, units = recorder.first, self._problem.units
         rows = num_draws * units * self._draws_of_unit
         # Sets of outcomes, say, are no single one: they have more rows.
-        if draw is None or any(site.logits.shape[0] != rows for site in draw.sites):
+        sites = [] if draw is None else [one for one in draw.sites if isinstance(one, Site)]
+        of_rows = [site for site in sites if site.logits.shape[0] == rows]
+        if draw is None or len(of_rows) < len(draw.sites):
             self._tracked = False
         if draw is None or not self._tracked:
             return tf.zeros([num_draws, units], tf.int32)
-        codes = tf.broadcast_to(self._outcomes.codes(draw.sites, draw.samples), [rows])
+        codes = tf.broadcast_to(self._outcomes.codes(sites, draw.samples), [rows])
         by_sample = tf.reshape(codes, [self._arguments["num_samples"], num_draws, units, -1])
         of_unit = tf.reshape(tf.transpose(by_sample, [1, 2, 0, 3]), [num_draws, units, -1])
         places = [self._outcomes.number**place for place in range(self._draws_of_unit)]

@@ -22,13 +22,13 @@ class Subset(Kind):
     def check(self, logits: Any) -> tf.Tensor:
         return validation.categorical_logits(logits)
 
-    def make(self, logits: tf.Tensor, *, k: int) -> Any:
+    def make(self, logits: tf.Tensor, **parameters: Any) -> Any:
         """The TFP distribution with these logits; its samples have their dtype."""
         from tfgumbel import distributions
 
-        return getattr(distributions, self.distribution)(logits, k)
+        return getattr(distributions, self.distribution)(logits, **parameters)
 
-    def make_relaxed(self, logits: tf.Tensor, temperature: Any, *, k: int) -> Any:
+    def make_relaxed(self, logits: tf.Tensor, temperature: Any, **parameters: Any) -> Any:
         """Refuses: the density of a sum of successive softmaxes is not known."""
         raise ValueError(
             validation.describe(
@@ -40,8 +40,8 @@ class Subset(Kind):
             )
         )
 
-    def mode(self, logits: tf.Tensor, *, k: int) -> tf.Tensor:
-        return top_k.decide(logits, k, logits.dtype)
+    def mode(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
+        return top_k.decide(logits, parameters["k"], logits.dtype)
 
 
 class PlackettLuceSubset(Subset):
@@ -49,8 +49,8 @@ class PlackettLuceSubset(Subset):
 
     distribution = "PlackettLuceSubset"
 
-    def mean(self, logits: tf.Tensor, *, k: int) -> tf.Tensor:
-        return self.make(logits, k=k).mean()
+    def mean(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
+        return self.make(logits, **parameters).mean()
 
 
 class ConditionalBernoulli(Subset):
@@ -58,10 +58,10 @@ class ConditionalBernoulli(Subset):
 
     distribution = "ConditionalBernoulli"
 
-    def mean(self, logits: tf.Tensor, *, k: int) -> tf.Tensor:
+    def mean(self, logits: tf.Tensor, **parameters: Any) -> tf.Tensor:
         wide = tf.cast(logits, validation.compute_dtype(logits.dtype))
         rows = tf.reshape(wide, [-1, wide.shape[-1]])
-        mean = conditional_bernoulli.marginals(rows, k)
+        mean = conditional_bernoulli.marginals(rows, parameters["k"])
         return tf.cast(tf.reshape(mean, tf.shape(logits)), logits.dtype)
 
 

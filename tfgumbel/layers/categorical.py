@@ -1,11 +1,11 @@
 """Categorical variables: classes on an axis, class masks, any estimator by name."""
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import keras
 import tensorflow as tf
 
-from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL
+from tfgumbel.distributions.abilities import ONE_HOT_CATEGORICAL, Kind
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import DiscreteLayer, Inference, Temperature
 from tfgumbel.numerics import top_k
@@ -37,7 +37,7 @@ class ClassAxisLayer(DiscreteLayer):
         ValueError: when built, if the inputs have no axis `axis`.
     """
 
-    kinds = (ONE_HOT_CATEGORICAL,)
+    kinds: ClassVar[tuple[Kind, ...]] = (ONE_HOT_CATEGORICAL,)
     _fewest = 1  # Classes that a row needs.
 
     def __init__(

@@ -162,7 +162,7 @@ def sample(tree: Tree, seed: tf.Tensor) -> tf.Tensor:
 
 def _joint(tree: Tree, outside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The probabilities of a leaf's 0 and 1 given the sum."""
-    return tuple(tf.unstack(tree.levels[0] * outside, axis=-1))  # type: ignore[return-value]
+    return tuple(tf.unstack(tree.levels[0] * outside, axis=-1))
 
 
 def _root(tree: Tree) -> tf.Tensor:
