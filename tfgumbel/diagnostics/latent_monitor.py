@@ -34,6 +34,9 @@ LINES = (
 class LatentMonitor(keras.callbacks.Callback):
     """Measures every discrete layer of a model after each epoch, and warns of seven pitfalls.
 
+    Layers of categorical and binary variables, that is; those of subsets and permutations are left
+    alone.
+
     What is measured is in `LatentStatistics`; it goes into the logs as `<layer>_entropy`,
     `<layer>_kl` and so on, where `History`, `CSVLogger`, `TensorBoard` and `EarlyStopping` see it,
     if the monitor stands before them in `callbacks`. What has no meaning for a layer is NaN. Each
