@@ -8,6 +8,7 @@ from tfgumbel.layers.gumbel_rao import GumbelRaoLayer
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmaxLayer
 from tfgumbel.layers.hard_concrete import HardConcreteLayer
 from tfgumbel.layers.reinmax import ReinMaxLayer
+from tfgumbel.layers.sample import SampleLayer
 from tfgumbel.layers.straight_through import StraightThroughLayer
 from tfgumbel.layers.straight_through_gumbel_softmax import StraightThroughGumbelSoftmaxLayer
 
@@ -20,6 +21,7 @@ __all__ = [
     "GumbelSoftmaxLayer",
     "HardConcreteLayer",
     "ReinMaxLayer",
+    "SampleLayer",
     "StraightThroughGumbelSoftmaxLayer",
     "StraightThroughLayer",
 ]
