@@ -175,7 +175,7 @@ UNBIASED = [
 @pytest.mark.parametrize("name", UNBIASED)
 def test_discrete_and_continuous_draws_in_one_program(name):
     value, gradient = gradients(chain, CHAIN, name, NUM_DRAWS // 4, num_samples=2)
-    assert_mean(value, chain_value(CHAIN))
+    assert_mean(value, chain_value(CHAIN), 0.05)
     assert_mean(gradient, derivative(chain_value, CHAIN), 0.1)
 
 
@@ -205,7 +205,7 @@ def test_a_rate_that_depends_on_a_class():
     assert_mean(gradient, probs * (rates.numpy() - probs @ rates.numpy()), 0.05)
 
 
-@pytest.mark.parametrize("estimator", ["vimco", "reinforce", "gumbel_softmax"])
+@pytest.mark.parametrize("estimator", ["vimco", "reinforce_loo", "gumbel_softmax"])
 def test_a_bound_over_both_kinds(estimator):
     """With weights that are constant the bound is log p, without variance or gradient."""
     options = {"temperature": 0.5} if estimator == "gumbel_softmax" else {}
