@@ -120,9 +120,9 @@ def test_gap_between_relaxed_and_discrete_loss():
     found = measure_latents(model, (x, x), batch_size=2048)["code"]
     sample = gumbel_softmax(tf.tile(logits, [200_000, 1]), temperature=2.0, seed=3)
     assert found.discrete_gap == pytest.approx(1 - np.mean(np.sum(sample**2, -1)), abs=0.01)
-    assert found.gradient_truth == pytest.approx(
-        1.0, abs=0.05
-    )  # of the relaxation, by its own noise
+    # Of the relaxation the gradient is right.
+    assert abs(found.gradient_truth - 1.0) < 5 * found.gradient_truth_error + 0.02
+    assert found.gradient_truth_error < 0.05
 
 
 @pytest.mark.parametrize("mode", ["graph", "xla", "mixed_float16", "own_step"])

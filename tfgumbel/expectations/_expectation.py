@@ -41,7 +41,8 @@ def expectation(
     Args:
         program: `program(draw, inputs) -> cost`. `draw(distribution)`, any number of times, takes
             a TFP `OneHotCategorical` or `Bernoulli`, or logits (batch, ..., num_classes), short for
-            the first, or any other distribution of TFP. The cost has shape (batch,); integers and booleans count as numbers.
+            the first, or any other distribution of TFP. The cost has shape (batch,); integers and
+            booleans count as numbers.
         inputs: Tensor or nest of tensors, the batch on the first axis. What can be computed once,
             an encoder's logits, is best computed outside and passed here.
         estimator: A name in `tfgumbel.registry.REGISTRY`; a pair (name, options), which can say
