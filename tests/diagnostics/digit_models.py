@@ -19,7 +19,8 @@ class WithKL(keras.layers.Layer):
         self.weight, self.divergence = weight, bernoulli_kl if binary else categorical_kl
 
     def call(self, logits):
-        self.add_loss(self.weight * keras.ops.mean(self.divergence(logits)))
+        divergence = self.divergence(keras.ops.cast(logits, "float32"))
+        self.add_loss(self.weight * keras.ops.mean(divergence))
         return logits
 
 

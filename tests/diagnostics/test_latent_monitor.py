@@ -120,12 +120,12 @@ def test_gap_between_relaxed_and_discrete_loss():
     found = measure_latents(model, (x, x), batch_size=2048)["code"]
     sample = gumbel_softmax(tf.tile(logits, [200_000, 1]), temperature=2.0, seed=3)
     assert found.discrete_gap == pytest.approx(1 - np.mean(np.sum(sample**2, -1)), abs=0.01)
-    assert found.gradient_truth == pytest.approx(
-        1.0, abs=0.05
-    )  # of the relaxation, by its own noise
+    # Of the relaxation the gradient is right.
+    assert abs(found.gradient_truth - 1.0) < 5 * found.gradient_truth_error + 0.02
+    assert found.gradient_truth_error < 0.05
 
 
-@pytest.mark.parametrize("mode", ["graph", "eager", "xla", "mixed_float16", "own_step"])
+@pytest.mark.parametrize("mode", ["graph", "xla", "mixed_float16", "own_step"])
 def test_weights_are_those_of_a_training_without_it(mode):
     def train(monitored):
         latents = [
@@ -135,9 +135,7 @@ def test_weights_are_those_of_a_training_without_it(mode):
         if mode == "mixed_float16":
             keras.config.set_dtype_policy(mode)
         try:
-            model = autoencoder(
-                *latents, dropout=True, run_eagerly=mode == "eager", jit_compile=mode == "xla"
-            )
+            model = autoencoder(*latents, dropout=True, jit_compile=mode == "xla")
             if mode == "own_step":
                 model = OwnStep(model)
                 model.compile(keras.optimizers.Adam(3e-3), "binary_crossentropy")
@@ -189,7 +187,7 @@ def test_a_step_of_its_own_is_measured_as_one_that_is_compiled():
     given = measure_latents(
         own,
         (X, X),
-        loss=lambda model, batch: tf.reduce_mean(tf.abs(model(batch[0], True) - X[:32])),
+        loss=lambda model, batch: tf.reduce_mean(tf.abs(model(batch[0], training=True) - X[:32])),
     )["code"]
     assert np.isfinite(given.gradient_truth)
 
@@ -290,10 +288,11 @@ class InLoop(keras.Model):
     def __init__(self, latent):
         super().__init__()
         self.latent, self.other = latent, layers.StraightThroughLayer(seed=2, name="other")
+        self.dense = keras.layers.Dense(64)
         self.hidden = tf.function(lambda logits: self.latent(logits, training=True))
 
     def call(self, inputs, training=False):
-        return self.other(self.hidden(inputs), training=training)
+        return self.dense(self.other(self.hidden(inputs), training=training))
 
 
 def test_layers_out_of_sight_are_named():

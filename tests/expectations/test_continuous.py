@@ -10,7 +10,7 @@ import tfgumbel
 from tfgumbel import registry
 
 tfd = tfp.distributions
-NUM_DRAWS = 200_000
+NUM_DRAWS = 400_000
 GAMMA = np.euler_gamma
 
 
@@ -135,7 +135,7 @@ def test_score_function_under_other_estimators(name, estimator):
     options = {"temperature": 0.5} if estimator == "gumbel_rao" else {}
     _, _, expectation, parameters = CASES[name]
     _, gradient = gradients(
-        program_of(name), parameters, estimator, NUM_DRAWS // 2, num_samples=2, **options
+        program_of(name), parameters, estimator, NUM_DRAWS // 4, num_samples=2, **options
     )
     assert_mean(gradient, derivative(lambda p: expectation(*p), parameters), 0.05)
 
@@ -174,8 +174,8 @@ UNBIASED = [
 
 @pytest.mark.parametrize("name", UNBIASED)
 def test_discrete_and_continuous_draws_in_one_program(name):
-    value, gradient = gradients(chain, CHAIN, name, NUM_DRAWS // 2, num_samples=2)
-    assert_mean(value, chain_value(CHAIN))
+    value, gradient = gradients(chain, CHAIN, name, NUM_DRAWS // 4, num_samples=2)
+    assert_mean(value, chain_value(CHAIN), 0.05)
     assert_mean(gradient, derivative(chain_value, CHAIN), 0.1)
 
 
@@ -205,7 +205,7 @@ def test_a_rate_that_depends_on_a_class():
     assert_mean(gradient, probs * (rates.numpy() - probs @ rates.numpy()), 0.05)
 
 
-@pytest.mark.parametrize("estimator", ["vimco", "reinforce", "gumbel_softmax"])
+@pytest.mark.parametrize("estimator", ["vimco", "reinforce_loo", "gumbel_softmax"])
 def test_a_bound_over_both_kinds(estimator):
     """With weights that are constant the bound is log p, without variance or gradient."""
     options = {"temperature": 0.5} if estimator == "gumbel_softmax" else {}

@@ -174,7 +174,10 @@ class LatentMeter:
         as_drawn: list[bool],
         runs: Sequence[Run],
     ) -> None:
-        """Moves the logits along the mean gradient, forth and back with the same noise."""
+        """Moves the logits along the mean gradient, forth and back with the same noise.
+
+        Not with the noise that the gradient is of: along that the loss moves more than it should.
+        """
         size = float(tf.sqrt(tf.reduce_mean(mean**2)))
         if not np.isfinite(size) or size == 0.0:
             return
@@ -189,7 +192,8 @@ class LatentMeter:
             for sign in (1.0, -1.0):
                 shifts = list(still)
                 shifts[index] = sign * scale * mean
-                losses.append(self._probe.loss(batch, draw, shifts, as_drawn))
+                fresh = random.fold_in(draw, 1)
+                losses.append(self._probe.loss(batch, fresh, shifts, as_drawn))
             total.falls.append(losses[0] - losses[1])
             total.predicted.append(2.0 * scale * signal)
 

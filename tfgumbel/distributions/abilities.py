@@ -326,6 +326,17 @@ def is_reparameterized(distribution: Any) -> bool:
     return kind is _tfd().FULLY_REPARAMETERIZED
 
 
+def distribution_class(name: str) -> Any:
+    """The class of that name in `tfp.distributions`, or None."""
+    found = getattr(_tfd(), name, None)
+    return found if isinstance(found, type) and issubclass(found, _tfd().Distribution) else None
+
+
+def kl_divergence(distribution: Any, prior: Any) -> tf.Tensor:
+    """TFP's closed form; NotImplementedError where it has none."""
+    return _tfd().kl_divergence(distribution, prior)
+
+
 def resolve(distribution: Any) -> tuple[Variable, tf.Tensor]:
     """Returns what a distribution is and its checked logits.
 

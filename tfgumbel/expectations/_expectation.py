@@ -19,7 +19,7 @@ def expectation(
     temperature: Any = None,
     **options: Any,
 ) -> tf.Tensor:
-    """Estimates E[cost] of a program with discrete draws; the gradient is the estimator's.
+    """Estimates E[cost] of a program of draws; the gradient is the estimator's.
 
     A program is written once, and any estimator trains it:
 
@@ -33,10 +33,16 @@ def expectation(
     ("gumbel_rao", ...) answers every `draw` with its function; one that acts on the loss
     ("reinforce", ...) with exact samples, and adds the gradient of their log probability.
 
+    Draws from other distributions are not the estimator's affair where TFP reparameterises them:
+    their gradient is pathwise. Where it does not (Poisson, ...) it is the score function's, with
+    the mean of all other rows' costs as baseline under an estimator that acts on the sample; those
+    that act on the loss do as ever, if log probabilities are all they need.
+
     Args:
         program: `program(draw, inputs) -> cost`. `draw(distribution)`, any number of times, takes
             a TFP `OneHotCategorical` or `Bernoulli`, or logits (batch, ..., num_classes), short for
-            the first. The cost has shape (batch,); integers and booleans count as numbers.
+            the first, or any other distribution of TFP. The cost has shape (batch,); integers and
+            booleans count as numbers.
         inputs: Tensor or nest of tensors, the batch on the first axis. What can be computed once,
             an encoder's logits, is best computed outside and passed here.
         estimator: A name in `tfgumbel.registry.REGISTRY`; a pair (name, options), which can say

@@ -10,6 +10,7 @@ from tfgumbel.layers.gumbel_softmax import GumbelSoftmaxLayer
 from tfgumbel.layers.gumbel_top_k import GumbelTopKLayer
 from tfgumbel.layers.hard_concrete import HardConcreteLayer
 from tfgumbel.layers.reinmax import ReinMaxLayer
+from tfgumbel.layers.sample import SampleLayer
 from tfgumbel.layers.straight_through import StraightThroughLayer
 from tfgumbel.layers.straight_through_gumbel_softmax import StraightThroughGumbelSoftmaxLayer
 
@@ -24,6 +25,7 @@ __all__ = [
     "GumbelTopKLayer",
     "HardConcreteLayer",
     "ReinMaxLayer",
+    "SampleLayer",
     "StraightThroughGumbelSoftmaxLayer",
     "StraightThroughLayer",
 ]

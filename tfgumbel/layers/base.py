@@ -81,19 +81,10 @@ class DiscreteLayer(keras.layers.Layer):
         }
         super().__init__(**kwargs)
         _check_temperature(temperature, initial_temperature, entry)
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral)):
-            raise TypeError(
-                validation.describe(
-                    "`seed` is invalid.",
-                    expected="an int, or None for a random one",
-                    received=seed,
-                    fix="pass a Python int",
-                )
-            )
+        self.seed = checked_seed(seed)
         self.supports_masking = True
         self._traced = False
         self.inference = inference
-        self.seed = None if seed is None else int(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
         self.seed_state = self.seed_generator.state
@@ -243,15 +234,7 @@ class DiscreteLayer(keras.layers.Layer):
     def _next_seed(self) -> tf.Tensor:
         observer = observation.current()
         given = None if observer is None else observer.seed()
-        if given is not None:
-            return given
-        with _SEED_LOCK:
-            seed = self.seed_generator.next()
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            # The state is mirrored: without this every replica would draw the same noise.
-            seed = random.fold_in(seed, replica.replica_id_in_sync_group)
-        return seed
+        return next_seed(self.seed_generator) if given is None else given
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -275,6 +258,31 @@ class DiscreteLayer(keras.layers.Layer):
             schedule = keras.saving.deserialize_keras_object(config["temperature"])
             config = {**config, "temperature": schedule}
         return cls(**config)
+
+
+def checked_seed(seed: Any) -> int | None:
+    """Returns a layer's `seed` as an int or None, or raises TypeError."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral)):
+        raise TypeError(
+            validation.describe(
+                "`seed` is invalid.",
+                expected="an int, or None for a random one",
+                received=seed,
+                fix="pass a Python int",
+            )
+        )
+    return None if seed is None else int(seed)
+
+
+def next_seed(generator: keras.random.SeedGenerator) -> tf.Tensor:
+    """Moves a layer's generator on: in one piece, and apart on every replica."""
+    with _SEED_LOCK:
+        seed = generator.next()
+    replica = tf.distribute.get_replica_context()
+    if replica is not None and replica.num_replicas_in_sync > 1:
+        # The state is mirrored: without this every replica would draw the same noise.
+        seed = random.fold_in(seed, replica.replica_id_in_sync_group)
+    return seed
 
 
 def _entry(estimator: str, kinds: tuple[Kind, ...]) -> registry.SampleEstimator:
