@@ -202,6 +202,7 @@ def main():
         else:
             with spawn.Pool(1) as pool:
                 result = pool.apply(measure_row, (row, settings, run_dir / row.folder))
+        del result["settings"]["data_dir"]  # of this machine alone
         results.append(result)
         left = [other.label for other in todo if other.label not in {r["label"] for r in results}]
         write_json(
