@@ -210,6 +210,8 @@ def main():
             {"settings": decisive(settings), "rows": results, "not_run": left, "left_out": reasons},
         )
         pages.write(out_dir)
+    if not results:
+        raise RunError(f"No row is done in {run_dir}, and --only or --until left none to run.")
     console().print(pages.summary(out_dir))
     print("Page and picture:", out_dir / "table.md", out_dir / "table.png", sep="\n  ")
 
