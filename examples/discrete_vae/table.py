@@ -202,6 +202,7 @@ def main():
         else:
             with spawn.Pool(1) as pool:
                 result = pool.apply(measure_row, (row, settings, run_dir / row.folder))
+        del result["settings"]["data_dir"]  # of this machine alone
         results.append(result)
         left = [other.label for other in todo if other.label not in {r["label"] for r in results}]
         write_json(
@@ -209,6 +210,8 @@ def main():
             {"settings": decisive(settings), "rows": results, "not_run": left, "left_out": reasons},
         )
         pages.write(out_dir)
+    if not results:
+        raise RunError(f"No row is done in {run_dir}, and --only or --until left none to run.")
     console().print(pages.summary(out_dir))
     print("Page and picture:", out_dir / "table.md", out_dir / "table.png", sep="\n  ")
 

@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 
 def define():
     """Defines the command's flags."""
-    flags.DEFINE_list("estimators", ESTIMATORS, "Estimators to time.")
+    flags.DEFINE_list("estimators", list(ESTIMATORS), "Estimators to time.")
     flags.DEFINE_list("num_classes", [str(one) for one in NUM_CLASSES], "Numbers of classes.")
     flags.DEFINE_integer("pixels", 784, "Of an image.", lower_bound=1)
     flags.DEFINE_integer("chunk", 10, "Steps of a measurement.", lower_bound=1)

@@ -29,14 +29,14 @@ class Settings(RunSettings):
     num_labels: int = 100
     labelled_batch: int = 20
     label_weight: float = 50.0
-    style_size: int = 32
+    style_size: int = 8
     hidden_units: tuple[int, ...] = (256,)
     batch_size: int = 50
-    steps: int = 3_000
+    steps: int = 2_000
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     warmup_steps: int = 200
-    eval_every: int = 750
+    eval_every: int = 500
     validation_images: int = 2_000
     eval_images: int | None = None
 
