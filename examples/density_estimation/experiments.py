@@ -19,10 +19,8 @@ RATES = (1e-3, 4e-3, 1.6e-2)
 TRIAL_STEPS = 600
 BASE = train.Settings(
     dataset="binarized_mnist",
-    batch_size=32,
     steps=6_000,
     eval_every=3_000,
-    warmup_steps=100,
     validation_images=1_000,
     eval_images=2_000,
 )

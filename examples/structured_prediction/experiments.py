@@ -19,10 +19,8 @@ RATES = (1e-3, 4e-3, 1.6e-2)
 TRIAL_STEPS = 1_000
 BASE = train.Settings(
     dataset="binarized_mnist",
-    batch_size=32,
     steps=8_000,
     eval_every=2_000,
-    warmup_steps=100,
     eval_images=2_000,
 )
 # Jang, Gu and Poole 2017, Table 1: Bernoulli, categorical. Score function, there with a baseline.
@@ -38,7 +36,7 @@ JANG = {
     "darn": ("59.7", "67.9"),
     "reinforce_loo": ("", ""),
 }
-# Maddison, Mnih and Teh 2017, Table 2, test: by stochastic layers and m.
+# Maddison, Mnih and Teh 2017, structured prediction, test: by layers and m.
 MADDISON = {
     "gumbel_softmax": {
         2: {1: "58.5", 5: "54.3", 50: "53.4"},
