@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags
 
-from examples.common import figures, start, sweep
+from examples.common import start, sweep
 from examples.density_estimation import pictures, train
 
 HERE = pathlib.Path(__file__).parent
@@ -101,15 +101,8 @@ def run(settings, folder, *, splits, evaluate):
 
 
 def publish(entries):
-    """Writes the results, README's table and the picture of 200H-784V's curves, m = 1."""
+    """Writes the results and README's table."""
     sweep.publish(entries, tables, RESULTS, HERE / "README.md")
-    histories = {entry["name"]: entry["history"] for entry in entries}
-    shown = {
-        name.removeprefix("200H-784V-").removesuffix("-1"): history
-        for name, history in histories.items()
-        if name.startswith("200H-784V-") and name.endswith("-1")
-    }
-    figures.validation_curves(shown, HERE / "curves.png")
 
 
 def main():
