@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags
 
-from examples.common import figures, start, sweep
+from examples.common import start, sweep
 from examples.density_estimation import pictures, train
 
 HERE = pathlib.Path(__file__).parent
@@ -19,10 +19,8 @@ RATES = (1e-3, 4e-3, 1.6e-2)
 TRIAL_STEPS = 600
 BASE = train.Settings(
     dataset="binarized_mnist",
-    batch_size=32,
     steps=6_000,
     eval_every=3_000,
-    warmup_steps=100,
     validation_images=1_000,
     eval_images=2_000,
 )
@@ -103,15 +101,8 @@ def run(settings, folder, *, splits, evaluate):
 
 
 def publish(entries):
-    """Writes the results, README's table and the picture of 200H-784V's curves, m = 1."""
+    """Writes the results and README's table."""
     sweep.publish(entries, tables, RESULTS, HERE / "README.md")
-    histories = {entry["name"]: entry["history"] for entry in entries}
-    shown = {
-        name.removeprefix("200H-784V-").removesuffix("-1"): history
-        for name, history in histories.items()
-        if name.startswith("200H-784V-") and name.endswith("-1")
-    }
-    figures.validation_curves(shown, HERE / "curves.png")
 
 
 def main():

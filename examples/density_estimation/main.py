@@ -19,7 +19,6 @@ SMALL = {
     "steps": 3_000,
     "layers": (64,),
     "learning_rate": 1e-2,
-    "warmup_steps": 100,
     "eval_every": 500,
     "validation_images": 300,
 }

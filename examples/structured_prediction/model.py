@@ -15,7 +15,7 @@ class BeliefNetwork(keras.Model):
 
     Its program's log weight is log p(lower | h_L), so that the multi-sample bound, log (1/m) Sum_k
     p(lower | h_L^k), is from below on log p(lower | upper) (Raiko et al. 2015; Jang et al. 2017,
-    section 4.1; Maddison et al. 2017, section 5.2).
+    section 4.1; Maddison et al. 2017).
 
     Args:
         pixel_means: array of shape (num_pixels,): the training images' means, taken from the input

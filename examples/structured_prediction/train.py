@@ -11,8 +11,10 @@ class Settings(bound_training.BoundSettings):
     """Everything that decides a run's result; see the flags in main.py for what each does."""
 
     optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    batch_size: int = 100
+    learning_rate: float = 4e-3
+    batch_size: int = 32
+    steps: int = 30_000
+    warmup_steps: int = 100
 
 
 def make_model(settings, splits):
