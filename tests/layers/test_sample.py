@@ -46,7 +46,7 @@ def test_parameters_come_from_the_inputs(name):
         sample = layer(inputs, training=True)
     np.testing.assert_array_equal(sample, found.sample(seed=[3, 0]))
     assert layer.seed_state.numpy().tolist() == [3, 1]
-    gradient = tape.gradient(sample * logits((5, 4), seed=1), inputs).numpy()
+    gradient = tape.gradient(sample, inputs, logits((5, 4), seed=1)).numpy()
     assert np.all(np.isfinite(gradient)) and np.all(np.any(gradient != 0.0, axis=0))
 
 

@@ -85,7 +85,7 @@ class LatentMeter:
     """Measures a model again and again on the same batches; arguments as in `measure_latents`.
 
     Attributes:
-        hidden: Names of layers that were called where nothing can be seen of them.
+        hidden: Names of the model's discrete layers that the last measurement did not see.
     """
 
     def __init__(
@@ -108,7 +108,9 @@ class LatentMeter:
                     fix="take 4",
                 )
             )
+        self._model = model
         self._probe = Probe(model, loss)
+        self._seen: set[int] = set()
         self._batches = batches
         self._priors = dict(priors or {})
         self._shared = frozenset(shared_codes)
@@ -117,7 +119,9 @@ class LatentMeter:
 
     @property
     def hidden(self) -> set[str]:
-        return self._probe.hidden
+        owners = [getattr(item, "discrete_owner", None) for item in self._model.variables]
+        layers = [layer for owner in owners if owner is not None and (layer := owner()) is not None]
+        return {layer.name for layer in layers if id(layer) not in self._seen}
 
     def measure(self, step: int) -> dict[str, LatentStatistics]:
         """Measures the model as it is; `step` changes the noise."""
@@ -133,6 +137,7 @@ class LatentMeter:
             self._add(sums, batch, draws, runs)
         if not sums:
             self._nothing_seen()
+        self._seen = {id(total.layer) for total in sums}
         evaluation = self._probe.evaluation(self._batches[0], seeds[-1])
         for call in evaluation.calls if evaluation else []:
             soft = tf.logical_and(call.sample != 0, call.sample != 1)
@@ -203,7 +208,7 @@ class LatentMeter:
             validation.describe(
                 "No discrete layer was seen in the model's training step.",
                 expected="a layer of tfgumbel.layers, called in the step itself",
-                received=f"only layers inside a loop or a tf.function: {hidden}"
+                received=f"only layers not called there, or in a loop or a tf.function: {hidden}"
                 if hidden
                 else "none",
                 fix="call the layer outside the loop, or pass `loss`, a function that does"

@@ -130,8 +130,8 @@ class LatentMonitor(keras.callbacks.Callback):
         if self._meter.hidden:
             hidden = ", ".join(sorted(self._meter.hidden))
             warnings.warn(
-                f"LatentMonitor sees nothing of {hidden}: called inside a loop or a tf.function of "
-                "the model.",
+                f"LatentMonitor sees nothing of {hidden}: not called in the training step, or "
+                "inside a loop or a tf.function of the model.",
                 stacklevel=2,
             )
 

@@ -66,7 +66,6 @@ class _Observation:
         self._draws = itertools.count()
         self.tape: tf.GradientTape | None = None
         self.seen: list[dict[str, Any]] = []
-        self.hidden: set[str] = set()
 
     def seed(self) -> tf.Tensor | None:
         return random.fold_in(self._seed, next(self._draws)) if self._inside() else None
@@ -77,7 +76,6 @@ class _Observation:
         if not isinstance(layer.variable, Variable):
             return answer(logits, training)  # Subsets and permutations are not measured.
         if not self._inside():
-            self.hidden.add(layer.name)
             return answer(logits, training)
         index = len(self.seen)
         if self._shifts is not None:
@@ -133,7 +131,6 @@ class Probe:
             where it has a `train_step` of its own, that step and the "loss" among its logs.
 
     Attributes:
-        hidden: Names of layers that were called where nothing can be seen of them.
         explains_loss: Whether the loss is the one that is differentiated.
         tells_loss: Whether there is one.
         scaled: Whether gradients go through a loss scale, and may overflow now and then.
@@ -144,7 +141,6 @@ class Probe:
         self._own_step = loss is None and type(model).train_step is not keras.Model.train_step
         self._loss = loss or _compiled_loss
         self._functions: dict[Any, tuple[Any, list[_Observation]]] = {}
-        self.hidden: set[str] = set()
         self.explains_loss = not self._own_step
         self.tells_loss = True
         self.scaled = isinstance(
@@ -241,7 +237,6 @@ class Probe:
         with _restored(_written(function.get_concrete_function(*arguments))):
             loss, tensors = function(*arguments)
         seen = observations[-1]
-        self.hidden |= seen.hidden
         calls = [
             Call(layer=call["layer"], training=call["training"], **values)
             for call, values in zip(seen.seen, tensors, strict=False)

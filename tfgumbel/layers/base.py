@@ -88,6 +88,7 @@ class DiscreteLayer(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
         self.seed_state = self.seed_generator.state
+        self.seed_state.discrete_owner = weakref.ref(self)  # For LatentMonitor.
         self._entry = entry
         self._options = tuple(options.items())  # Keras would wrap a dict, and SavedModel refuse it.
         self._initial_temperature = initial_temperature

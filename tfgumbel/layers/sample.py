@@ -147,11 +147,15 @@ class SampleLayer(keras.layers.Layer):
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         distribution = self.distribution(inputs)
         draws = training or self.inference == "sample" or self._prior is not None
-        sample = distribution.sample(seed=next_seed(self.seed_generator)) if draws else None
+        sample = distribution.sample(seed=self._next_seed()) if draws else None
         self._add_divergence(distribution, sample)
         if not training and self.inference == "mean":
             sample = distribution.mean()
-        return tf.cast(sample, self.compute_dtype)
+        shape = distribution.batch_shape.concatenate(distribution.event_shape)
+        return tf.cast(tf.ensure_shape(sample, shape), self.compute_dtype)
+
+    def _next_seed(self) -> tf.Tensor:
+        return tf.cast(next_seed(self.seed_generator), tf.int32)  # TFP's dtype of seeds
 
     def distribution(self, inputs: Any) -> Any:
         """The TFP distribution that the layer draws from.
@@ -198,9 +202,14 @@ class SampleLayer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._class is None:
-            draw = tf.function(lambda inputs: self.distribution(inputs).sample(seed=[0, 0]))
-            traced = draw.get_concrete_function(tf.TensorSpec(input_shape, tf.float32))
-            return tuple(traced.output_shapes)
+            shapes = []
+
+            def trace(inputs: tf.Tensor) -> None:
+                found = self.distribution(inputs)
+                shapes.append(found.batch_shape.concatenate(found.event_shape))
+
+            tf.function(trace).get_concrete_function(tf.TensorSpec(input_shape, tf.float32))
+            return tuple(shapes[0])
         return (*input_shape[:-1], input_shape[-1] // len(self.parameters))
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> keras.KerasTensor:
