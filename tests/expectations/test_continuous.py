@@ -129,7 +129,7 @@ def test_gradient_of_a_known_expectation(name):
         assert_mean(gradient[:, index], exact[index], 0.15 if name == "StudentT" else 0.05)
 
 
-@pytest.mark.parametrize("estimator", ["reinforce_loo", "gumbel_rao", "straight_through"])
+@pytest.mark.parametrize("estimator", ["reinforce_loo", "ovis", "gumbel_rao", "straight_through"])
 @pytest.mark.parametrize("name", SCORED)
 def test_score_function_under_other_estimators(name, estimator):
     options = {"temperature": 0.5} if estimator == "gumbel_rao" else {}
@@ -174,8 +174,8 @@ UNBIASED = [
 
 @pytest.mark.parametrize("name", UNBIASED)
 def test_discrete_and_continuous_draws_in_one_program(name):
-    value, gradient = gradients(chain, CHAIN, name, NUM_DRAWS // 4, num_samples=2)
-    assert_mean(value, chain_value(CHAIN), 0.05)
+    value, gradient = gradients(chain, CHAIN, name, NUM_DRAWS // 2, num_samples=2)
+    assert_mean(value, chain_value(CHAIN), 0.03)
     assert_mean(gradient, derivative(chain_value, CHAIN), 0.1)
 
 
