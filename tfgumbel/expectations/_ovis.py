@@ -14,6 +14,7 @@ from tfgumbel.registry import LossEstimator, register
     use_when="multi-sample bounds of many samples; for the mean of the samples it is reinforce_loo",
     reference="Lievin, Dittadi, Christensen & Winther, NeurIPS 2020, eq. 17",
     multi_sample=True,
+    any_distribution=True,
     min_samples=2,
 )
 def ovis(program: Program, *, seed: tf.Tensor, gamma: float = 1.0) -> tf.Tensor:
