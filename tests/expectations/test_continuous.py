@@ -129,7 +129,7 @@ def test_gradient_of_a_known_expectation(name):
         assert_mean(gradient[:, index], exact[index], 0.15 if name == "StudentT" else 0.05)
 
 
-@pytest.mark.parametrize("estimator", ["reinforce_loo", "gumbel_rao", "straight_through"])
+@pytest.mark.parametrize("estimator", ["reinforce_loo", "ovis", "gumbel_rao", "straight_through"])
 @pytest.mark.parametrize("name", SCORED)
 def test_score_function_under_other_estimators(name, estimator):
     options = {"temperature": 0.5} if estimator == "gumbel_rao" else {}
