@@ -165,10 +165,11 @@ def chain_value(parameters):
     return weights @ np.sum(probs * costs, axis=-1) / weights.sum()
 
 
+# Without NVIL, which divides by the costs' deviation where that is above 1, as here.
 UNBIASED = [
     name
     for name in registry.loss_estimators()
-    if name not in ("darn", "sum_and_sample", "unordered_set")
+    if name not in ("darn", "nvil", "sum_and_sample", "unordered_set")
 ]
 
 
@@ -264,7 +265,9 @@ def test_estimators_that_cannot_say_so():
         return draw(rows)[:, 0] + draw(tfd.Poisson(tf.exp(rows[:, 0])))
 
     able = [name for name, entry in registry.loss_estimators().items() if entry.any_distribution]
-    assert able == ["nvil", "reinforce", "reinforce_baseline", "reinforce_loo", "vimco"]
+    assert set(able) == {
+        "nvil", "ovis", "reinforce", "reinforce_baseline", "reinforce_loo", "vimco"
+    }  # fmt: skip
     for name in registry.loss_estimators():
         if name in able:
             tfgumbel.expectation(scored, tf.zeros([2, 3]), estimator=name, num_samples=2, seed=0)

@@ -81,8 +81,8 @@ class SampleLayer(keras.layers.Layer):
         self._class = None if _is_function(distribution) else _class(distribution)
         self._function: Callable[[Any], Any] | None = None if self._class else distribution
         self.parameters: tuple[str, ...] = _parameters(self._class) if self._class else ()
-        self.prior = prior
-        self._prior = _prior(prior, self._class)
+        self.prior = tuple(prior) if isinstance(prior, list) else prior  # as in a file
+        self._prior = _prior(self.prior, self._class)
         self.free_bits = validation.finite_number("free_bits", free_bits)
         self.inference = validation.one_of("inference", inference, get_args(SampleInference))
         self.supports_masking = True
