@@ -6,6 +6,7 @@ is the squared distance to the sorted list. No permutation is shown to it.
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import keras
@@ -124,7 +125,7 @@ def train(settings, folder):
     number = STEPS_PER_EPOCH * settings.batch_size
 
     def batches():
-        for epoch in range(epochs_done, settings.epochs):
+        for epoch in itertools.count(epochs_done):
             numbers, ordered = lists(number, settings.count, (settings.seed, 1, epoch))
             for start in range(0, number, settings.batch_size):
                 part = slice(start, start + settings.batch_size)
