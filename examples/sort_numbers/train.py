@@ -135,6 +135,7 @@ def train(settings, folder):
     model.fit(
         tf.data.Dataset.from_generator(batches, output_signature=(shape, shape)),
         steps_per_epoch=STEPS_PER_EPOCH,
+        shuffle=False,
         epochs=settings.epochs,
         initial_epoch=epochs_done,
         callbacks=[backup, FitProgress(f"{settings.count} numbers", epochs_done)],
