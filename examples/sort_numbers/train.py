@@ -6,6 +6,7 @@ is the squared distance to the sorted list. No permutation is shown to it.
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import keras
@@ -14,8 +15,8 @@ import tensorflow as tf
 
 import tfgumbel
 from examples.common.console import FitProgress
-from examples.common.files import read_json, write_json
-from examples.common.runs import Backup, claim
+from examples.common.files import read_json, reading, write_json
+from examples.common.runs import claim
 
 STEPS_PER_EPOCH = 50
 
@@ -118,11 +119,13 @@ def train(settings, folder):
         arrays = {name: np.array(found.pop(name)) for name in ("numbers", "matrix")}
         return Outcome(**found, **arrays)
     model = build(settings)
-    backup = Backup(folder)
+    backup = tfgumbel.callbacks.Backup(folder / "backup.npz")
+    with reading(backup.path, "delete that file; the run then starts from its first epoch"):
+        epochs_done = backup.epoch
     number = STEPS_PER_EPOCH * settings.batch_size
 
     def batches():
-        for epoch in range(backup.epoch, settings.epochs):
+        for epoch in itertools.count(epochs_done):
             numbers, ordered = lists(number, settings.count, (settings.seed, 1, epoch))
             for start in range(0, number, settings.batch_size):
                 part = slice(start, start + settings.batch_size)
@@ -132,9 +135,10 @@ def train(settings, folder):
     model.fit(
         tf.data.Dataset.from_generator(batches, output_signature=(shape, shape)),
         steps_per_epoch=STEPS_PER_EPOCH,
+        shuffle=False,
         epochs=settings.epochs,
-        initial_epoch=backup.epoch,
-        callbacks=[backup, FitProgress(f"{settings.count} numbers", backup.epoch)],
+        initial_epoch=epochs_done,
+        callbacks=[backup, FitProgress(f"{settings.count} numbers", epochs_done)],
         verbose=0,
     )
     outcome = evaluate(model, settings)
