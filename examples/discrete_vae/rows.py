@@ -32,6 +32,7 @@ VARIANTS = {
 # The same as another for a single layer and the mean of the samples, and so no row of its own.
 SAME = {
     "vimco": "reinforce_loo",
+    "ovis": "reinforce_loo",
     "decoupled_straight_through_gumbel_softmax": "straight_through_gumbel_softmax",
 }
 # The most telling first, should the time end before the list does; the others follow.

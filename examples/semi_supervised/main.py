@@ -20,7 +20,7 @@ from examples.semi_supervised import data, pictures, train
 
 DEMO = ("enumeration", "gumbel_softmax", "straight_through_gumbel_softmax", "gumbel_rao")
 # What differs for 1,197 images of 8x8 pixels; chosen on validation.
-SMALL = {"steps": 4_000, "hidden_units": (128,), "eval_every": 1_000}
+SMALL = {"steps": 4_000, "style_size": 8, "hidden_units": (128,), "eval_every": 1_000}
 
 FLAGS = flags.FLAGS
 

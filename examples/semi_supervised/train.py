@@ -29,7 +29,7 @@ class Settings(RunSettings):
     num_labels: int = 100
     labelled_batch: int = 20
     label_weight: float = 50.0
-    style_size: int = 8
+    style_size: int = 32
     hidden_units: tuple[int, ...] = (256,)
     batch_size: int = 50
     steps: int = 2_000
