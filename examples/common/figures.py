@@ -63,7 +63,7 @@ def validation_curves(histories, path, metric="validation_bound"):
         metric: what of the history is shown.
     """
     later = []  # the axis shows where the runs differ, not where all of them started
-    with new_figure(6.0, 3.6) as figure:
+    with new_figure(6.0 if len(histories) <= 5 else 8.0, 3.6) as figure:
         axes = figure.subplots()
         for index, (name, history) in enumerate(histories.items()):
             values = [entry[metric] for entry in history]
@@ -73,7 +73,10 @@ def validation_curves(histories, path, metric="validation_bound"):
         margin = 0.1 * (max(later) - min(later)) + 0.1
         axes.set_ylim(min(later) - margin, max(later) + margin)
         axes.set(xlabel="optimizer steps", ylabel="validation bound [nats], lower is better")
-        axes.legend(fontsize=7.0)
+        if len(histories) <= 5:
+            axes.legend()
+        else:
+            figure.legend(loc="outside right upper", fontsize=7.0, handlelength=3.0)
         return save(figure, path)
 
 

@@ -208,17 +208,17 @@ def test_the_temperature_follows_the_optimizers_steps(splits):
     "changes",
     [
         {"estimator": "nvil"},
-        {"estimator": "gumbel_softmax", "anneal_rate": 0.002, "variables": "categorical"},
+        {"estimator": "gumbel_softmax", "anneal_rate": 0.01, "variables": "categorical"},
     ],
 )
 def test_a_resumed_run_ends_with_the_same_weights(splits, tmp_path, changes):
-    settings = dataclasses.replace(TINY, steps=600, **changes)
+    settings = dataclasses.replace(TINY, steps=150, **changes)
     unbroken = bound_training.BoundTraining(settings, train.make_model, splits)
     before, start = unbroken.validate(), variables_of(unbroken)
-    unbroken.advance(510)
+    unbroken.advance(60)
     unbroken.save(tmp_path / "checkpoint.npz")
     unbroken.advance(90)
-    assert unbroken.validate() < before - 0.1
+    assert unbroken.validate() < before
     resumed = bound_training.BoundTraining(settings, train.make_model, splits)
     for one, other in zip(variables_of(resumed), start, strict=True):
         np.testing.assert_array_equal(one, other)
