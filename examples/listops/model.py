@@ -1,9 +1,13 @@
 """Gumbel Tree-LSTM (Choi et al. 2017): a sentence is merged pair by pair into one vector."""
 
+import itertools
 import math
 
 import keras
 import tensorflow as tf
+
+# Steps from which on a loop in two parts saves more than compiling the second one costs.
+LONG = 12
 
 
 class TreeLSTM(keras.Model):
@@ -57,7 +61,7 @@ class TreeLSTM(keras.Model):
             lengths: int32, shape (batch,), 1 to L.
             draw: callable (logits, step) -> D, both of shape (batch, candidates); what is no
                 candidate has a logit of -inf. Steps count from 0.
-            loop: bool, whether the steps are one `tf.while_loop`, always L - 1 candidates wide and
+            loop: bool, whether the steps are a `tf.while_loop`, of the same width throughout and
                 quick to compile, in place of L - 1 copies with a candidate fewer each.
 
         Returns:
@@ -66,12 +70,16 @@ class TreeLSTM(keras.Model):
         steps = tokens.shape[1] - 1
         state = self._leaves(tokens)
         if loop and steps > 0:
-            _, state = tf.while_loop(
-                lambda step, state: step < tf.reduce_max(lengths) - 1,
-                lambda step, state: (step + 1, _pad(self._step(step, state, lengths, draw))),
-                (0, state),
-                maximum_iterations=steps,
-            )
+            # Of a long sentence's steps the later half needs half the width.
+            bounds = [0, steps] if steps < LONG else [0, steps // 2, steps]
+            for first, last in itertools.pairwise(bounds):
+                until = tf.minimum(last, tf.reduce_max(lengths) - 1)
+                _, state = tf.while_loop(
+                    lambda step, state, until=until: step < until,
+                    lambda step, state: (step + 1, _pad(self._step(step, state, lengths, draw))),
+                    (first, state[:, : steps + 1 - first]),
+                    maximum_iterations=last - first,
+                )
         else:
             for step in range(steps):
                 state = self._step(step, state, lengths, draw)

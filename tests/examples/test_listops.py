@@ -268,6 +268,16 @@ def test_a_batch_equals_sentences_one_at_a_time(model, loop, jit_compile):
     np.testing.assert_allclose(classify(tokens, lengths), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("bound", [12, 13, 14, 17])
+def test_a_loop_in_two_parts_equals_sentences_one_at_a_time(model, bound):
+    rng = np.random.default_rng(3)
+    sentences = [tuple(rng.integers(0, 15, length)) for length in (1, 2, 5, 6, 7, 8, bound)]
+    tokens, lengths = padded(sentences, bound)
+    expected = [reference(model, line, lambda scores, _: np.argmax(scores)) for line in sentences]
+    found = model(tokens, lengths, draw=greedy, loop=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_any_order_of_merges(model):
     """Candidates in an order of its own for each sentence, not by their logits."""
     tokens, lengths = padded(SENTENCES, 7)
