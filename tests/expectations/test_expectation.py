@@ -231,6 +231,8 @@ def program(draw, logits):
         ({"estimator": "enumeration", "max_outcomes": 8}, r"3 \*\* 2"),
         ({"estimator": "reinforce", "num_samples": 0}, "num_samples"),
         ({"estimator": "gumbel_max"}, "no gradient"),
+        ({"estimator": "relaxed_subset", "k": 2}, "PlackettLuceSubset, which no program draws"),
+        ({"estimator": "gumbel_sinkhorn"}, "which no program draws"),
         ({"estimator": "gumbel_rao"}, "needs a temperature"),
         ({"estimator": "reinforce", "temperature": 0.5}, "no option 'temperature'"),
         ({"estimator": "straight_through", "gap": 0.5}, "no option 'gap'"),

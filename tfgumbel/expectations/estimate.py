@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfgumbel import registry
+from tfgumbel.distributions.abilities import VARIABLES
 from tfgumbel.expectations.objectives import Mean
 from tfgumbel.expectations.program import Program, Relaxed, Run, Site
 from tfgumbel.expectations.score_function import mean_of_others, without_value
@@ -81,6 +82,16 @@ def _check_options(entry: registry.Entry, options: Mapping[str, Any]) -> None:
                 expected="an estimator of gradients",
                 received=entry.name,
                 fix='"reinforce" draws exact samples too, and has one',
+            )
+        )
+    if set(VARIABLES).isdisjoint(entry.variables):
+        kind = " or ".join(map(repr, entry.variables))
+        raise ValueError(
+            validation.describe(
+                f"Estimator {entry.name!r} is for a {kind}, which no program draws.",
+                expected="an estimator for a " + " or a ".join(map(repr, VARIABLES)),
+                received=entry.name,
+                fix=f"call tfgumbel.{entry.name} inside the program, in place of `draw`",
             )
         )
     if entry.needs_temperature and "temperature" not in options:
