@@ -28,7 +28,7 @@ myst_heading_anchors = 3
 
 # Single backticks in docstrings are code, and a link where they name something public.
 default_role = "py:obj"
-nitpick_ignore_regex = [("py:obj", r".*")]
+nitpick_ignore_regex = [("py:obj", r".*"), ("py:exc", r"tf\..*")]
 autodoc_default_options = {"member-order": "bysource"}
 autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True

@@ -64,6 +64,9 @@ class Pitfall:
 class PitfallWarning(UserWarning):
     """A discrete layer shows a known fault; the message names it, its cause and its fix."""
 
+    def __init__(self, message: str):
+        super().__init__(message)
+
 
 def message(pitfall: Pitfall, layer: str, found: LatentStatistics, limits: Thresholds) -> str:
     """What a warning says.

@@ -20,12 +20,12 @@ from tfgumbel.registry import LossEstimator, register
 def ovis(program: Program, *, seed: tf.Tensor, gamma: float = 1.0) -> tf.Tensor:
     """OVIS: sample k's signal is the bound less that without it, and less or more its share.
 
-    With L = log (1/m) Sum_k w_k, L_-k = log (1/(m-1)) Sum_{j != k} w_j and v_k = w_k / Sum_j w_j,
+    With L = log (1/m) Sum_k w_k, L(-k) = log (1/(m-1)) Sum_{j != k} w_j and v_k = w_k / Sum_j w_j,
     the signal of sample k, to which the gradient of L itself at fixed draws is added, is
 
-        L - L_-k + gamma v_k - (1 - gamma) log(1 - 1/m)
+        L - L(-k) + gamma v_k - (1 - gamma) log(1 - 1/m)
 
-    gamma 0 is for bounds that few samples make: there L_-k stands for w_k = 0, and the gradient is
+    gamma 0 is for bounds that few samples make: there L(-k) stands for w_k = 0, and the gradient is
     unbiased. gamma 1 is for those that many make: the mean then misses that of - gamma v_k grad
     log q(D_k), which vanishes with the shares. In log weights that hold -log q(D_k), that cancels
     the last part of L's own gradient for the parameters of q, whose signal-to-noise ratio would
