@@ -444,7 +444,7 @@ def test_unbiased_estimators_against_enumeration(exact, estimator, num_samples):
     rows, gradient = samples(trained, estimator, num_samples), flat(gradient)
     z = z_scores(rows, gradient)
     assert np.abs(z).max() < 5.0
-    # What a bias of 5% of the gradient's norm, along it, would have given.
+    # Fine enough to show a bias of a quarter of the gradient's norm, along it.
     direction = gradient / np.linalg.norm(gradient)
     error = (rows @ direction).std(ddof=1) / np.sqrt(len(rows))
     assert 5.0 * error < 0.25 * np.linalg.norm(gradient)
