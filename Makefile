@@ -36,7 +36,7 @@ test: setup  ## the tests, the doctests and the code blocks of the documentation
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-slow: setup  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow --timeout=900
+	$(BIN)/python -m pytest -m slow --timeout=900 --numprocesses=2 --dist=loadfile
 
 lint: setup  ## ruff: lint and format
 	$(BIN)/ruff check .
