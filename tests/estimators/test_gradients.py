@@ -404,9 +404,10 @@ def test_hard_concrete_expected_l0(ends: tuple[float, float]) -> None:
 
 
 def test_every_case_has_a_value_test() -> None:
-    """A new estimator must come with a reference for its gradient."""
+    """A new estimator must come with a reference for its gradient; subsets have their own file."""
     tested = {case.entry.name for case in HARD} | set(TWO_CLASS)
     tested |= {"gumbel_softmax", "binary_concrete", "hard_concrete"}
     tested |= {"bernoulli_straight_through_gumbel_softmax", "gumbel_max"}
+    tested |= {"gumbel_top_k", "relaxed_subset", "straight_through_subset", "simple_subset"}
     assert tested == {case.entry.name for case in CASES}
     assert {case.entry.name for case in BERNOULLI} <= tested

@@ -6,15 +6,16 @@ import itertools
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 
 import tfgumbel
 from examples.common.files import RunError
-from examples.listops import data, expressions, main, pictures, train
+from examples.listops import data, expressions, pictures, train
 from examples.listops.expressions import parse
 from examples.listops.model import TreeLSTM, greedy, replace
 
@@ -530,23 +531,20 @@ def test_accuracy_and_trees_are_those_of_the_reference(splits):
     assert trained.agreement(lines) == pytest.approx(100.0 * shared / total)
 
 
-def test_the_command_ends_with_the_accuracy(tmp_path, capsys):
-    arguments = ["--max_length=6", "--units=4", "--num_train=40", "--batch_size=10"]
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS(["main", *arguments, "--epochs=2", "--num_samples=2", f"--run_dir={tmp_path}"])
-    try:
-        assert main.settings_from_flags().num_samples == 2
-        main.main()
-        printed = capsys.readouterr().out
-        flags.FLAGS.learning_rate = 0.5
-        with pytest.raises(RunError, match="learning_rate: 0.003 there, 0.5 now"):
-            main.main()
-    finally:
-        flags.FLAGS.unparse_flags()
+def test_the_command_ends_with_the_accuracy(tmp_path):
+    command = [sys.executable, "-m", "examples.listops.main", "--max_length=6", "--units=4"]
+    command += ["--num_train=40", "--batch_size=10", "--epochs=2", "--num_samples=2"]
+    command.append(f"--run_dir={tmp_path}")
+    root = pathlib.Path(train.__file__).parents[2]
+    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
     result = json.loads((tmp_path / "result.json").read_text())
-    assert printed.splitlines()[-1] == f"test accuracy: {result['test_accuracy']:.2f}%"
+    assert done.stdout.splitlines()[-1] == f"test accuracy: {result['test_accuracy']:.2f}%"
     assert len(result["history"]) == 2 and result["train_lines"] == 40
+    assert result["settings"]["num_samples"] == 2
     assert (tmp_path / "trees.png").stat().st_size > 5_000
+    command.append("--learning_rate=0.5")
+    refused = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert refused.returncode and "learning_rate: 0.003 there, 0.5 now" in refused.stderr
 
 
 def test_the_picture_tells_true_constituents_from_others(tmp_path):
