@@ -125,7 +125,7 @@ def test_gap_between_relaxed_and_discrete_loss():
     assert found.gradient_truth_error < 0.05
 
 
-@pytest.mark.parametrize("mode", ["graph", "xla", "mixed_float16", "own_step"])
+@pytest.mark.parametrize("mode", ["xla", "mixed_float16", "own_step"])
 def test_weights_are_those_of_a_training_without_it(mode):
     def train(monitored):
         latents = [
