@@ -121,7 +121,8 @@ def run(settings, run_dir, make_model, *, splits=None, evaluate=True):
     run_dir = claim(run_dir, decisive(settings))
     trained = BoundTraining(settings, make_model, splits)
     name = settings.estimator
-    seconds = trained.fit(run_dir, name=name, validate=trained.validate)
+    scalars = trained.model.estimation.scalars
+    seconds = trained.fit(run_dir, name=name, validate=trained.validate, scalars=scalars)
     result = {
         "settings": dataclasses.asdict(settings),
         "best_step": trained.step,

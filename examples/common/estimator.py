@@ -170,6 +170,11 @@ class Estimator(keras.layers.Layer):
         """The temperature after `step` steps, None of an estimator that takes none."""
         return self.temperature if self.schedule is None else self.schedule(step)
 
+    def scalars(self, step):
+        """What is to be seen of it in TensorBoard, a dict: the temperature, if it takes one."""
+        temperature = self.temperature_at(step)
+        return {} if temperature is None else {"temperature": float(temperature)}
+
     def check(self, draw_shapes, binary=False):
         """Raises a RunError that says what the estimator lacks for draws of these shapes.
 

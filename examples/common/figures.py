@@ -3,6 +3,8 @@
 import contextlib
 import pathlib
 
+import numpy as np
+
 from examples.common.files import whole_file
 
 # Okabe and Ito's colours, which all eyes tell apart.
@@ -41,7 +43,7 @@ def image_grid(rows, columns, size=0.7):
 
 def show(axes, pixels, shape):
     """Shows pixels in [0, 1] as an image of `shape`, dark where they are 1, in a thin frame."""
-    axes.imshow(pixels.reshape(shape), cmap="gray_r", vmin=0.0, vmax=1.0)
+    axes.imshow(np.reshape(pixels, shape), cmap="gray_r", vmin=0.0, vmax=1.0)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -100,7 +100,7 @@ class Training:
             name: what progress calls it.
             validate: callable () -> float, lower is better.
             metric: what `validate` returns.
-            scalars: dict of further numbers for TensorBoard, or None.
+            scalars: callable (step) -> dict of further numbers for TensorBoard, or None.
 
         Returns:
             seconds: float, that all steps took.
@@ -130,8 +130,9 @@ class Training:
                     )
                 value = float(validate())
                 rate = float(self.optimizer.learning_rate)
+                further = {"learning_rate": rate, **(scalars(self.step) if scalars else {})}
                 tf.summary.scalar(f"validation/{metric}", value, self.step)
-                for key, one in {"learning_rate": rate, **(scalars or {})}.items():
+                for key, one in further.items():
                     tf.summary.scalar(f"train/{key}", one, self.step)
                 writer.flush()
                 self.history.append({"step": self.step, "loss": loss, metric: value})

@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from examples.common import binary_images, estimator, start
+from examples.common import binary_images, estimator, figures, start
 from examples.common.console import console, table
 from examples.common.settings import define_flags, from_flags
 from examples.discrete_vae import pictures, train
@@ -118,7 +118,7 @@ def main():
         bounds[name] = np.load(run_dir / "test_bounds.npy", allow_pickle=False)
         paths = draw(training, run_dir)
     curves = pathlib.Path(FLAGS.run_dir) / "curves.png"
-    pictures.curves(results, curves)
+    figures.validation_curves({name: result["history"] for name, result in results.items()}, curves)
     report(results, bounds)
     print("Pictures:", *[*paths, curves], sep="\n  ")
 

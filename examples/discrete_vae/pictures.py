@@ -1,17 +1,9 @@
-"""Pictures of a trained model: reconstructions, samples, traversals, validation curves."""
+"""Pictures of a trained model: reconstructions, samples, traversals."""
 
 import numpy as np
 import tensorflow as tf
 
 from examples.common import figures
-
-
-def _image(axes, pixels, shape):
-    axes.imshow(np.reshape(pixels, shape), cmap="gray_r", vmin=0.0, vmax=1.0)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color("0.8")
 
 
 def reconstructions(model, images, shape, path, *, seed=0):
@@ -20,8 +12,8 @@ def reconstructions(model, images, shape, path, *, seed=0):
     means = tf.sigmoid(model(images, tf.constant([seed, 1]))).numpy()
     figure, axes = figures.image_grid(2, len(images))
     for column in range(len(images)):
-        _image(axes[0, column], images[column], shape)
-        _image(axes[1, column], means[column], shape)
+        figures.show(axes[0, column], images[column], shape)
+        figures.show(axes[1, column], means[column], shape)
     axes[0, 0].set_ylabel("image", fontsize=8)
     axes[1, 0].set_ylabel("p(x | D)", fontsize=8)
     figures.save(figure, path)
@@ -36,7 +28,7 @@ def samples(model, shape, path, *, rows=6, columns=12, seed=0):
     means = tf.sigmoid(model.decode(tf.one_hot(classes, model.arity))).numpy()
     figure, grid = figures.image_grid(rows, columns)
     for axes, pixels in zip(grid.flat, means, strict=True):
-        _image(axes, pixels, shape)
+        figures.show(axes, pixels, shape)
     figures.save(figure, path)
 
 
@@ -59,7 +51,7 @@ def traversal(model, image, shape, path, *, rows=8):
     figure, grid = figures.image_grid(len(chosen), model.arity)
     for row, variable in enumerate(chosen):
         for column in range(model.arity):
-            _image(grid[row, column], means[variable, column], shape)
+            figures.show(grid[row, column], means[variable, column], shape)
         for spine in grid[row, classes[variable]].spines.values():
             spine.set_color("red")
             spine.set_linewidth(1.5)
@@ -67,20 +59,3 @@ def traversal(model, image, shape, path, *, rows=8):
     for column in range(model.arity):
         grid[0, column].set_title(str(column), fontsize=8)
     figures.save(figure, path)
-
-
-def curves(results, path):
-    """Validation bound against steps, a line for each run."""
-    later = []  # the axis shows where the runs differ, not where all of them started
-    with figures.new_figure(6.0, 3.6) as figure:
-        axes = figure.subplots()
-        for name, result in results.items():
-            steps = [entry["step"] for entry in result["history"]]
-            bounds = [entry["validation_bound"] for entry in result["history"]]
-            axes.plot(steps, bounds, marker=".", label=name)
-            later += bounds[len(bounds) // 3 :]
-        margin = 0.1 * (max(later) - min(later)) + 0.1
-        axes.set_ylim(min(later) - margin, max(later) + margin)
-        axes.set(xlabel="optimizer steps", ylabel="validation bound [nats], lower is better")
-        axes.legend()
-        figures.save(figure, path)

@@ -157,9 +157,7 @@ def run(settings, run_dir, *, splits=None, evaluate=True, on_validation=lambda t
 
     name = settings.estimator
     seconds = trained.fit(
-        run_dir,
-        name=name,
-        validate=validate,
+        run_dir, name=name, validate=validate, scalars=trained.model.estimator.scalars
     )
     result = {
         "settings": dataclasses.asdict(settings),

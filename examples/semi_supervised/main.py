@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from examples.common import estimator, start
+from examples.common import estimator, figures, start
 from examples.common.console import console, table
 from examples.common.settings import define_flags, from_flags
 from examples.semi_supervised import data, pictures, train
@@ -103,7 +103,9 @@ def compare(settings, names, folder):
     images, classes = digits.test
     chosen = images[pictures.one_of_each(classes)]
     pictures.analogies(trained.model, chosen, digits.image_shape, paths[0])
-    pictures.curves(results, paths[1])
+    figures.validation_curves(
+        {name: result["history"] for name, result in results.items()}, paths[1]
+    )
     report(results)
     print("Pictures:", *paths, sep="\n  ")
 

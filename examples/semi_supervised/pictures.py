@@ -1,4 +1,4 @@
-"""Pictures of the semi-supervised model: analogies, validation curves, speed against classes."""
+"""Pictures of the semi-supervised model: analogies, speed against classes."""
 
 import numpy as np
 import tensorflow as tf
@@ -21,9 +21,9 @@ def analogies(model, images, shape, path):
     means = means.numpy().reshape(count, num_classes, *shape)
     figure, grid = figures.image_grid(count, num_classes + 1)
     for row in range(count):
-        _image(grid[row, 0], images[row], shape)
+        figures.show(grid[row, 0], images[row], shape)
         for column in range(num_classes):
-            _image(grid[row, column + 1], means[row, column], shape)
+            figures.show(grid[row, column + 1], means[row, column], shape)
         for spine in grid[row, guesses[row] + 1].spines.values():
             spine.set_color("red")
             spine.set_linewidth(1.5)
@@ -36,19 +36,6 @@ def analogies(model, images, shape, path):
 def one_of_each(classes):
     """Index of the first image of every class, in order."""
     return np.array([np.flatnonzero(classes == one)[0] for one in np.unique(classes)])
-
-
-def curves(results, path):
-    """Validation bound against steps, a line for each run."""
-    with figures.new_figure(6.0, 3.6) as figure:
-        axes = figure.subplots()
-        for name, result in results.items():
-            steps = [entry["step"] for entry in result["history"]]
-            bounds = [entry["validation_bound"] for entry in result["history"]]
-            axes.plot(steps, bounds, marker=".", label=name)
-        axes.set(xlabel="optimizer steps", ylabel="validation bound [nats], lower is better")
-        axes.legend()
-        figures.save(figure, path)
 
 
 def speed(results, path):
@@ -66,11 +53,3 @@ def speed(results, path):
         axes.set(xlabel="classes", ylabel="steps per second of one core")
         axes.legend()
         figures.save(figure, path)
-
-
-def _image(axes, pixels, shape):
-    axes.imshow(np.reshape(pixels, shape), cmap="gray_r", vmin=0.0, vmax=1.0)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color("0.8")

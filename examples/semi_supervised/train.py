@@ -161,7 +161,12 @@ def run(settings, run_dir, *, data=None):
     trained = Training(settings, data)
     processor = time.process_time()
     first = (run_dir / "checkpoint.npz").exists()
-    seconds = trained.fit(run_dir, name=settings.estimator, validate=trained.validate)
+    seconds = trained.fit(
+        run_dir,
+        name=settings.estimator,
+        validate=trained.validate,
+        scalars=trained.model.estimator.scalars,
+    )
     processor = time.process_time() - processor
     images, classes = trained.digits.validation
     validation = trained.evaluate(images, classes)

@@ -396,6 +396,18 @@ def test_demo_compares_and_draws(tmp_path, capsys):
         assert path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 5_000
 
 
+def test_the_temperature_of_every_evaluation_is_in_tensorboard(splits, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(tf.summary, "scalar", lambda *written: seen.append(written))
+    settings = dataclasses.replace(
+        TINY, estimator="gumbel_softmax", temperature=0.4, anneal_rate=0.1, steps=12
+    )
+    train.run(settings, tmp_path, splits=splits, evaluate=False)
+    temperatures = {step: value for name, value, step in seen if name == "train/temperature"}
+    expected = {step: max(0.4, np.exp(-0.1 * step)) for step in (4, 8, 12)}
+    assert temperatures == pytest.approx(expected)
+
+
 def test_traversal_frames_the_posterior_mode(splits, tmp_path):
     tiny = tiny_model(num_variables=3, arity=4)
     path = tmp_path / "traversal.png"
