@@ -5,11 +5,12 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfgumbel.distributions._subset_distribution import SubsetDistribution
 from tfgumbel.internal import random, validation
 from tfgumbel.numerics import conditional_bernoulli, top_k
 
 
-class ConditionalBernoulli(tfp.distributions.Distribution):
+class ConditionalBernoulli(SubsetDistribution):
     """Independent Bernoulli variables given that k of them are 1: what `simple_subset` draws.
 
     A subset S of k classes has probability exp(sum_{i in S} logits_i) / Z, Z the sum over all
@@ -49,39 +50,7 @@ class ConditionalBernoulli(tfp.distributions.Distribution):
             TypeError, ValueError: as `tfgumbel.simple_subset`.
         """
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self._logits, self._k = top_k.checked(logits, k)
-            super().__init__(
-                dtype=self._logits.dtype,
-                reparameterization_type=tfp.distributions.NOT_REPARAMETERIZED,
-                validate_args=validate_args,
-                allow_nan_stats=allow_nan_stats,
-                parameters=parameters,
-                name=name,
-            )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {
-            "logits": tfp.util.ParameterProperties(event_ndims=1),
-            "k": tfp.util.ParameterProperties(event_ndims=None),
-        }
-
-    @property
-    def logits(self) -> tf.Tensor:
-        """Log odds of each class before the condition."""
-        return self._logits
-
-    @property
-    def k(self) -> int:
-        """The number of classes in a subset."""
-        return self._k
-
-    def _event_shape(self) -> tf.TensorShape:
-        return tf.TensorShape([self.logits.shape[-1]])
-
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.constant([self.logits.shape[-1]])
+        super().__init__(logits, k, None, parameters, name)
 
     def _rows(self) -> tf.Tensor:
         """The logits in the compute dtype, the largest of each row 0, shape (rows, classes)."""

@@ -5,11 +5,12 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfgumbel.distributions._subset_distribution import SubsetDistribution
 from tfgumbel.internal import random
 from tfgumbel.numerics import top_k
 
 
-class OrderedSubset(tfp.distributions.Distribution):
+class OrderedSubset(SubsetDistribution):
     """The first k classes of Plackett and Luce's model: what Gumbel top-k draws, with its order.
 
     A class is drawn from softmax(logits) and removed, k times. Samples are indices, of shape
@@ -48,33 +49,7 @@ class OrderedSubset(tfp.distributions.Distribution):
             TypeError, ValueError: as `tfgumbel.gumbel_top_k`.
         """
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self._logits, self._k = top_k.checked(logits, k)
-            super().__init__(
-                dtype=tf.int32,
-                reparameterization_type=tfp.distributions.NOT_REPARAMETERIZED,
-                validate_args=validate_args,
-                allow_nan_stats=allow_nan_stats,
-                parameters=parameters,
-                name=name,
-            )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {
-            "logits": tfp.util.ParameterProperties(event_ndims=1),
-            "k": tfp.util.ParameterProperties(event_ndims=None),
-        }
-
-    @property
-    def logits(self) -> tf.Tensor:
-        """Unnormalised log probabilities of the first draw."""
-        return self._logits
-
-    @property
-    def k(self) -> int:
-        """The number of classes drawn."""
-        return self._k
+        super().__init__(logits, k, tf.int32, parameters, name)
 
     def _event_shape(self) -> tf.TensorShape:
         return tf.TensorShape([self.k])

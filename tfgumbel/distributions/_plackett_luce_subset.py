@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tfgumbel.distributions._ordered_subset import OrderedSubset
+from tfgumbel.distributions._subset_distribution import SubsetDistribution
 from tfgumbel.internal import validation
 from tfgumbel.numerics import conditional_bernoulli, top_k
 
@@ -15,7 +15,7 @@ from tfgumbel.numerics import conditional_bernoulli, top_k
 _CHUNK = 32
 
 
-class PlackettLuceSubset(tfp.distributions.Distribution):
+class PlackettLuceSubset(SubsetDistribution):
     """The k-hot vectors of Gumbel top-k: what `gumbel_top_k` and its relaxations draw.
 
     The probability of a subset S is the sum over all its k! orders of `OrderedSubset`'s, and the
@@ -57,39 +57,7 @@ class PlackettLuceSubset(tfp.distributions.Distribution):
             TypeError, ValueError: as `tfgumbel.gumbel_top_k`.
         """
         parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self._logits, self._k = top_k.checked(logits, k)
-            super().__init__(
-                dtype=self._logits.dtype,
-                reparameterization_type=tfp.distributions.NOT_REPARAMETERIZED,
-                validate_args=validate_args,
-                allow_nan_stats=allow_nan_stats,
-                parameters=parameters,
-                name=name,
-            )
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {
-            "logits": tfp.util.ParameterProperties(event_ndims=1),
-            "k": tfp.util.ParameterProperties(event_ndims=None),
-        }
-
-    @property
-    def logits(self) -> tf.Tensor:
-        """Unnormalised log probabilities of the first draw."""
-        return self._logits
-
-    @property
-    def k(self) -> int:
-        """The number of classes in a subset."""
-        return self._k
-
-    def _event_shape(self) -> tf.TensorShape:
-        return tf.TensorShape([self.logits.shape[-1]])
-
-    def _event_shape_tensor(self) -> tf.Tensor:
-        return tf.constant([self.logits.shape[-1]])
+        super().__init__(logits, k, None, parameters, name)
 
     def _step(self) -> float:
         """Of the trapezoidal rules, which integrate peaks as narrow as 1 / sqrt(k + 1)."""
