@@ -7,10 +7,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 export PIP_ROOT_USER_ACTION ?= ignore
 PIP := $(BIN)/python -m pip --quiet --quiet  # errors alone
+INSTALL := $(PIP) install --no-compile  # what is imported is compiled then; the rest, most, never
 # What TensorFlow's libraries say on standard error before anything can tell them not to.
 HUSH := 2> >(grep --line-buffered -vE 'absl::InitializeLog|cudart_stub|cuda_platform|XNNPACK' >&2)
 
-.PHONY: help setup demo test test-slow lint types wheel docs bench clean
+.PHONY: help setup setup-docs demo test test-slow lint types wheel docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,12 +21,12 @@ setup: $(VENV)/.installed  ## make .venv and install the project with its develo
 $(VENV)/.installed: setup.py pyproject.toml
 	@echo "Setting up $(VENV): TensorFlow is large, this takes minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade pip
-	@$(PIP) install --editable '.[dev]'
+	@$(INSTALL) --upgrade pip
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.documented: $(VENV)/.installed
-	@$(PIP) install --editable '.[docs]'
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 demo: setup  ## train a discrete VAE and prune a network on real digits, offline
@@ -48,7 +49,9 @@ types: setup  ## mypy
 wheel: setup  ## build the wheel and import it outside the checkout
 	tests/check_wheel.sh $(BIN)/python
 
-docs: $(VENV)/.documented  ## build the site into site/; warnings are errors
+setup-docs: $(VENV)/.documented  ## what the site is built with as well
+
+docs: setup-docs  ## build the site into site/; warnings are errors
 	@$(BIN)/sphinx-build -E -q -W --keep-going docs site $(HUSH)
 
 bench: setup  ## the benchmarks: tables, and JSON in benchmarks/results
