@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import reference
-from tests.estimators.cases import CASES, Case, run, runner
+from tests.estimators.cases import CASES, ESTIMATORS, Case, run, runner
 
 MODES = ["eager", "graph", "xla"]
 INF = float("inf")
@@ -189,10 +189,6 @@ def test_temperatures_of_a_shape_are_those_of_each_variable(case: Case, shape) -
     )
     temperature = tf.constant(np.random.default_rng(2).uniform(0.3, 2.0, shape))
     seed = tf.constant([1, 2])
-    if case.entry.name in ("gumbel_rao", "bernoulli_gumbel_rao", "reinmax_rao", "reinmax_cv"):
-        with pytest.raises(ValueError, match="a scalar"):
-            case(logits, temperature, seed)
-        return
     sample, gradient, for_temperature = run(case, logits, upstream, temperature, seed)
     assert for_temperature.shape == temperature.shape
     every = tf.broadcast_to(temperature, [3, 4]).numpy()
@@ -208,6 +204,54 @@ def test_temperatures_of_a_shape_are_those_of_each_variable(case: Case, shape) -
     axes = tuple(np.flatnonzero(np.array((1,) * (2 - len(shape)) + shape) == 1))
     summed = sums.sum(axes, keepdims=True).reshape(shape)
     np.testing.assert_allclose(for_temperature, summed, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_temperatures_of_examples_whose_number_is_unknown(jit_compile: bool) -> None:
+    case = Case(ESTIMATORS["gumbel_rao"])
+    logits, upstream = (
+        tf.constant(np.random.default_rng(k).normal(size=(3, 2, 4))) for k in range(2)
+    )
+    temperature = tf.constant([[0.4], [0.7], [2.0]], tf.float64)
+    several = tf.TensorSpec([None, 2, 4], tf.float64)
+
+    @tf.function(
+        jit_compile=jit_compile,
+        input_signature=[several, several, tf.TensorSpec([None, 1], tf.float64)],
+    )
+    def traced(logits, upstream, temperature):  # type: ignore[no-untyped-def]
+        return run(case, logits, upstream, temperature, tf.constant([1, 2]))
+
+    expected = run(case, logits, upstream, temperature, tf.constant([1, 2]))
+    for found, value in zip(traced(logits, upstream, temperature), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-12)
+    # One for all, though that shows when the graph runs.
+    alone = traced(logits, upstream, temperature[:1])
+    scalar = run(case, logits, upstream, temperature[0, 0], tf.constant([1, 2]))
+    np.testing.assert_allclose(alone[1], scalar[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(alone[2][0, 0], scalar[2], rtol=1e-9)
+
+
+def test_forward_temperatures_are_those_of_each_variable() -> None:
+    name = "decoupled_straight_through_gumbel_softmax"
+    forward = tf.constant([[0.3], [1.0], [2.0]], tf.float64)
+    logits, upstream = (
+        tf.constant(np.random.default_rng(k).normal(size=(3, 4, 5))) for k in range(2)
+    )
+
+    with tf.GradientTape() as tape:
+        tape.watch(forward)
+        sample = ESTIMATORS[name](logits, temperature=0.7, forward_temperature=forward, seed=1)
+        loss = tf.reduce_sum(sample * upstream)
+    for_forward = tape.gradient(loss, forward)
+    for index in range(3):
+        with tf.GradientTape() as tape:
+            one = forward[index, 0]
+            tape.watch(one)
+            expected = ESTIMATORS[name](logits, temperature=0.7, forward_temperature=one, seed=1)
+            loss = tf.reduce_sum((expected * upstream)[index])
+        np.testing.assert_array_equal(sample[index], expected[index])
+        np.testing.assert_allclose(for_forward[index, 0], tape.gradient(loss, one), rtol=1e-9)
 
 
 @each_case

@@ -84,6 +84,7 @@ def test_free_bits_charge_each_variable_the_same_up_to_them():
     divergence = tfd.kl_divergence(layer.distribution(inputs), tfd.Normal(0.0, 1.0)).numpy().mean(0)
     assert divergence[0] < 0.7 < divergence[1]
     assert float(loss) == pytest.approx(0.7 + divergence[1], rel=1e-5)
+    assert float(layer.metrics[0].result()) == pytest.approx(divergence.sum(), rel=1e-5)
     gradient = tape.gradient(loss, inputs).numpy()
     assert not np.any(gradient[:, [0, 2]]) and np.all(gradient[:, 1])
 
@@ -103,6 +104,10 @@ def test_inference():
     assert not np.allclose(layer(inputs, training=True), layer.distribution(inputs).mean())
     sampling = layers.SampleLayer("Gamma", seed=1)
     assert np.mean(np.abs(sampling(inputs) - sampling(inputs))) > 0.1
+    # A divergence without a closed form is of a sample, which the output need not be.
+    measured = layers.SampleLayer("Logistic", ("Normal", STANDARD), inference="mean", seed=1)
+    np.testing.assert_allclose(measured(inputs), inputs[:, :3])
+    assert 0.0 < float(measured.metrics[0].result()) < 100.0
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfgumbel.distributions.abilities import BERNOULLI
 from tfgumbel.numerics import quadrature, sigmoid
+from tfgumbel.numerics.temperatures import by_temperature
 from tfgumbel.registry import SampleEstimator, register
 
 
@@ -32,7 +33,8 @@ def bernoulli_gumbel_rao(logits: Any, *, temperature: Any, seed: Any) -> tf.Tens
 
     Args:
         logits: Log odds of 1, floating, any shape; -inf and +inf are certain outcomes.
-        temperature: Scalar >= 0: number, tensor or variable; of the backward pass alone.
+        temperature: Number, tensor or variable >= 0, a scalar or broadcasting with `logits`; of
+            the backward pass alone.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
 
     Returns:
@@ -47,7 +49,7 @@ def bernoulli_gumbel_rao(logits: Any, *, temperature: Any, seed: Any) -> tf.Tens
     >>> sample[1].numpy().item()
     1.0
     """
-    return _hard(*sigmoid.arguments(logits, temperature, seed, allow_zero=True, scalar=True))
+    return _hard(*sigmoid.arguments(logits, temperature, seed, allow_zero=True))
 
 
 @tf.custom_gradient
@@ -55,11 +57,11 @@ def _hard(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Any:
     sample = sigmoid.threshold(sigmoid.perturb(logits, seed), temperature.dtype)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        grad_logits, grad_temperature = quadrature.bernoulli_gumbel_rao_vjp(
-            tf.cast(logits, temperature.dtype),
-            sample,
-            tf.cast(upstream, temperature.dtype),
+        grad_logits, grad_temperature = by_temperature(
+            quadrature.bernoulli_gumbel_rao_vjp,
+            [tf.cast(logits, temperature.dtype), sample, tf.cast(upstream, temperature.dtype)],
             temperature,
+            event_rank=0,
         )
         return tf.cast(grad_logits, logits.dtype), grad_temperature, None
 

@@ -40,9 +40,10 @@ def decoupled_straight_through_gumbel_softmax(
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.
-        temperature: Positive scalar, of the backward pass: number, tensor or variable.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with (...); of
+            the backward pass.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
-        forward_temperature: Positive scalar, of the samples: below 1 they are greedier.
+        forward_temperature: Likewise, of the samples: below 1 they are greedier.
 
     Returns:
         sample: One-hot, shape (..., num_classes), the dtype of `logits`.
@@ -60,7 +61,7 @@ def decoupled_straight_through_gumbel_softmax(
     """
     logits, temperature, seed = softmax.arguments(logits, temperature, seed)
     forward_temperature = validation.temperature_tensor(
-        forward_temperature, temperature.dtype, name="forward_temperature"
+        forward_temperature, temperature.dtype, name="forward_temperature", shape=logits.shape[:-1]
     )
     return _hard(logits, temperature, forward_temperature, seed)
 
@@ -71,14 +72,15 @@ def _hard(
 ) -> Any:
     centered = softmax.center(logits)
     noise = random.gumbel(tf.shape(centered), seed, centered.dtype)
-    scores = centered + forward_temperature * noise
+    scores = centered + softmax.per_class(forward_temperature) * noise
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, None]:
         relaxed = softmax.tempered_softmax(scores, temperature)
         grad_scores, grad_temperature = softmax.tempered_softmax_vjp(
             scores, temperature, relaxed, upstream
         )
-        grad_forward = tf.reduce_sum(grad_scores * noise)
+        by_variable = tf.reduce_sum(grad_scores * noise, axis=-1)
+        grad_forward = softmax.sum_like(by_variable, forward_temperature)
         return tf.cast(grad_scores, logits.dtype), grad_temperature, grad_forward, None
 
     return softmax.one_hot_argmax(scores, logits.dtype), gradient

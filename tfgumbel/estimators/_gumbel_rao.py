@@ -43,8 +43,9 @@ def gumbel_rao(
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.
-        temperature: Positive scalar, or 0 with "exact": number, tensor or variable; of the backward
-            pass alone. Its own gradient is estimated if it is a tensor or a variable.
+        temperature: Positive, or 0 with "exact": number, tensor or variable, a scalar or
+            broadcasting with (...); of the backward pass alone. Its own gradient is estimated if
+            it is a tensor or a variable.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
         num_samples: "exact", or K >= 1; K = 1 is distributed as straight_through_gumbel_softmax.
         noise: Of the K draws: "stratified" draws a randomly shifted lattice: cheaper, above all
@@ -80,4 +81,4 @@ def gumbel_rao(
 
         return tf.cast(sample, logits.dtype), gradient
 
-    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=rule.exact, scalar=True))
+    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=rule.exact))

@@ -50,7 +50,8 @@ def reinmax_cv(
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.
-        temperature: Positive scalar: number, tensor or variable; of the control variate alone.
+        temperature: Positive number, tensor or variable, a scalar or broadcasting with (...); of
+            the control variate alone.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
         scale: eta, a number or a scalar tensor, taken as a constant.
         num_samples: Of the expectation, "exact" or K >= 1 draws of the noise.
@@ -91,4 +92,4 @@ def reinmax_cv(
 
         return tf.cast(sample, logits.dtype), gradient
 
-    return hard(*softmax.arguments(logits, temperature, seed, scalar=True))
+    return hard(*softmax.arguments(logits, temperature, seed))

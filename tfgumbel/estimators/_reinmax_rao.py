@@ -42,8 +42,8 @@ def reinmax_rao(
     Args:
         logits: Unnormalised log probabilities, floating, shape (..., num_classes). -inf masks a
             class; a row with every class masked raises in eager mode and gives NaN in graph mode.
-        temperature: Positive scalar, or 0 with "exact": number, tensor or variable; of the backward
-            pass alone.
+        temperature: Positive, or 0 with "exact": number, tensor or variable, a scalar or
+            broadcasting with (...); of the backward pass alone.
         seed: Int, pair of ints, or integer tensor of shape [2]; the same seed repeats the draw.
         num_samples: "exact", or K >= 1 draws of the noise.
         noise: Of the K draws, as in `gumbel_rao`.
@@ -80,4 +80,4 @@ def reinmax_rao(
 
         return tf.cast(sample, logits.dtype), gradient
 
-    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=rule.exact, scalar=True))
+    return hard(*softmax.arguments(logits, temperature, seed, allow_zero=rule.exact))

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfgumbel.internal import validation
 from tfgumbel.numerics.conditional_monte_carlo import categorical_gumbel_rao_monte_carlo_vjp
 from tfgumbel.numerics.quadrature import categorical_gumbel_rao_vjp
+from tfgumbel.numerics.temperatures import by_temperature
 
 
 class Rule(NamedTuple):
@@ -50,11 +51,12 @@ class Rule(NamedTuple):
             logits: Centered, float32 or float64, shape (..., num_classes).
             sample: D, of the same shape and dtype.
             upstream: v, of the same shape and dtype.
-            temperature: Scalar of the same dtype.
+            temperature: Of the same dtype, a shape that broadcasts with (...).
             seed: Int [2], of the draws.
         """
         if self.exact:
-            return categorical_gumbel_rao_vjp(logits, sample, upstream, temperature)
+            tensors = [logits, sample, upstream]
+            return by_temperature(categorical_gumbel_rao_vjp, tensors, temperature, event_rank=1)
         return categorical_gumbel_rao_monte_carlo_vjp(
             logits,
             sample,

@@ -14,6 +14,7 @@ v = upstream, the estimate averages over K draws
 import tensorflow as tf
 
 from tfgumbel.internal import random
+from tfgumbel.numerics import softmax
 
 # Elements of noise in one chunk: 128 KiB of float32, so that a chunk stays in a core's L2 cache.
 CHUNK_ELEMENTS = 32768
@@ -44,7 +45,7 @@ def categorical_gumbel_rao_monte_carlo_vjp(
         logits: float32 or float64, shape (..., num_classes); -inf masks a class.
         sample: One-hot, the shape and dtype of `logits`.
         upstream: Derivative of the loss for the sample, the shape and dtype of `logits`.
-        temperature: Positive scalar tensor of the same dtype.
+        temperature: Positive, of the same dtype, a scalar or broadcasting with the variables.
         seed: Integer tensor of shape [2].
         num_samples: K, a Python int.
         stratified: Draw a randomly shifted lattice in place of independent noise.
@@ -52,7 +53,7 @@ def categorical_gumbel_rao_monte_carlo_vjp(
 
     Returns:
         grad_logits: The shape and dtype of `logits`.
-        grad_temperature: Scalar.
+        grad_temperature: The shape of `temperature`.
     """
     num_classes = logits.shape[-1] or tf.shape(logits)[-1]
     # A lattice has a step for each class, chosen in Python.
@@ -68,10 +69,13 @@ def categorical_gumbel_rao_monte_carlo_vjp(
     # -log W_j = (log1p(exp(surprise_j) E_j / E_i)) / temperature, the exponent split so that it
     # neither overflows nor drops digits; the drawn class is left out of W and counted by hand.
     rate = class_major(tf.exp(tf.minimum(surprise, SPLIT)))
-    rest = tf.exp(-tf.nn.relu(surprise - SPLIT) / temperature)
+    rest = tf.exp(-tf.nn.relu(surprise - SPLIT) / softmax.per_class(temperature))
     rest = class_major(tf.where(sample > 0, tf.zeros_like(rest), rest))
     gain = class_major(gain)
 
+    by_row = temperature  # a scalar, or one of every row
+    if temperature.shape.rank > 0:
+        by_row = tf.reshape(tf.broadcast_to(temperature, tf.shape(logits)[:-1]), [-1])
     rows = gain.shape[-1]
     if rows is None or isinstance(num_classes, tf.Tensor):
         rows = tf.shape(gain)[-1]
@@ -103,9 +107,10 @@ def categorical_gumbel_rao_monte_carlo_vjp(
         pull = share * (gain - tf.reduce_sum(share * gain, axis=0, keepdims=True))
         logits_sum += tf.reduce_sum(pull, axis=1)
         if with_temperature:
-            temperature_sum -= tf.reduce_sum(tf.math.xlogy(pull, weight))
+            reached = tf.math.xlogy(pull, weight)
+            temperature_sum -= tf.reduce_sum(reached, [0, 1] if by_row.shape.rank else None)
         ratio = tf.math.log(others) * (rate / tf.math.log(winner))
-        weight = rest * tf.exp(tf.math.log1p(ratio) * (-1.0 / temperature))
+        weight = rest * tf.exp(tf.math.log1p(ratio) * (-1.0 / by_row))
         return step + 1, *draw(step), weight, logits_sum, temperature_sum
 
     *_, logits_sum, temperature_sum = tf.while_loop(
@@ -117,12 +122,15 @@ def categorical_gumbel_rao_monte_carlo_vjp(
             tf.fill(tf.stack([1, chunk, rows]), tf.constant(0.5, dtype)),
             tf.zeros(tf.stack([num_classes, chunk, rows]), dtype),
             tf.zeros(tf.stack([num_classes, rows]), dtype),
-            tf.constant(0.0, dtype),
+            tf.zeros_like(by_row),
         ),
         parallel_iterations=1,
     )
-    scale = temperature * num_samples
-    others_grad = tf.reshape(tf.transpose(logits_sum) / scale, tf.shape(logits))
+    scale = by_row * num_samples
+    others_grad = tf.reshape(tf.transpose(logits_sum / scale), tf.shape(logits))
     drawn_grad = -tf.reduce_sum(others_grad, axis=-1, keepdims=True)
     grad_logits = tf.where(sample > 0, drawn_grad, others_grad)
-    return grad_logits, temperature_sum / scale
+    grad_temperature = temperature_sum / scale
+    if by_row.shape.rank > 0:
+        grad_temperature = tf.reshape(grad_temperature, tf.shape(logits)[:-1])
+    return grad_logits, softmax.sum_like(grad_temperature, temperature)

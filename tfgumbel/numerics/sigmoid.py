@@ -14,11 +14,11 @@ from tfgumbel.numerics import softmax
 
 
 def arguments(
-    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False, scalar: bool = False
+    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Checks an estimator's arguments and makes tensors of them.
 
-    The temperature may have a shape that broadcasts with the variables', unless `scalar`.
+    The temperature may have a shape that broadcasts with the variables'.
     """
     logits = validation.bernoulli_logits(logits)
     dtype = validation.compute_dtype(logits.dtype)
@@ -28,7 +28,7 @@ def arguments(
             temperature,
             dtype,
             allow_zero=allow_zero,
-            shape=None if scalar else logits.shape,
+            shape=logits.shape,
         ),
         random.normalize_seed(seed),
     )

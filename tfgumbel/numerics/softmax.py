@@ -14,11 +14,11 @@ from tfgumbel.internal import random, validation
 
 
 def arguments(
-    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False, scalar: bool = False
+    logits: Any, temperature: Any, seed: Any, *, allow_zero: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Checks an estimator's arguments and makes tensors of them.
 
-    The temperature may have a shape that broadcasts with the variables', unless `scalar`.
+    The temperature may have a shape that broadcasts with the variables'.
     """
     logits = validation.categorical_logits(logits)
     dtype = validation.compute_dtype(logits.dtype)
@@ -28,7 +28,7 @@ def arguments(
             temperature,
             dtype,
             allow_zero=allow_zero,
-            shape=None if scalar else logits.shape[:-1],
+            shape=logits.shape[:-1],
         ),
         random.normalize_seed(seed),
     )
