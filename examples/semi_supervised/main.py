@@ -33,6 +33,12 @@ def define():
     estimator.define_flags(one)
     flags.DEFINE_integer("num_labels", one.num_labels, "Training images with a label.")
     flags.DEFINE_integer("labelled_batch", one.labelled_batch, "Of them in a step.", lower_bound=1)
+    flags.DEFINE_float(
+        "labelled_weight",
+        one.labelled_weight,
+        "Of their bound, against one of an unlabelled image; none: their share of the data.",
+        lower_bound=0.0,
+    )
     flags.DEFINE_float("label_weight", one.label_weight, "Of their cross-entropy.", lower_bound=0.0)
     flags.DEFINE_integer("style_size", None, "Dimensions of the style.", lower_bound=1)
     flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers of all networks.")

@@ -28,6 +28,7 @@ class Settings(RunSettings):
     program_samples: int | None = None
     num_labels: int = 100
     labelled_batch: int = 20
+    labelled_weight: float | None = None
     label_weight: float = 50.0
     style_size: int = 32
     hidden_units: tuple[int, ...] = (256,)
@@ -90,8 +91,9 @@ class Training(training.Training):
     def mean_loss(self, images, seed):
         """The loss of a step, in nats (Kingma et al. 2014, eq. 9), per unlabelled image.
 
-        -ELBO(x) of unlabelled images, -ELBO(x, y) of labelled ones in the proportion that they have
-        in the data, and `label_weight` times the cross-entropy of their classes.
+        -ELBO(x) of unlabelled images, `labelled_weight` times -ELBO(x, y) of labelled ones (None:
+        in the proportion that they have in the data), `label_weight` times the cross-entropy of
+        their classes.
         """
         settings, model = self.settings, self.model
         seeds = tf.unstack(tf.random.split(seed, 6))
@@ -108,8 +110,9 @@ class Training(training.Training):
         known = tf.reduce_mean(model.labelled_loss(images, classes, self._noise(count, seeds[5])))
         logits = model.class_logits(images)
         guessed = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(classes, logits))
-        share = len(self._classes) / self.count
-        return loss + share * known + settings.label_weight * guessed
+        weight = settings.labelled_weight
+        weight = len(self._classes) / self.count if weight is None else weight
+        return loss + weight * known + settings.label_weight * guessed
 
     def _noise(self, count, seed):
         return tf.random.stateless_normal([count, self.settings.style_size], seed)

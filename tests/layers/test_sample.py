@@ -112,12 +112,14 @@ def test_inference():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_dtype_policies(policy):
-    layer = layers.SampleLayer("Normal", STANDARD, kl_weight=1.0, seed=2, dtype=policy)
+    layer = layers.SampleLayer("Normal", STANDARD, kl_weight=0.3, seed=2, dtype=policy)
     compute = tf.as_dtype(layer.compute_dtype)
     inputs = logits((5, 6), dtype=compute)
     sample = layer(inputs, training=True)
     wide = tf.cast(inputs, tf.float64 if policy == "float64" else tf.float32)
     assert sample.dtype == compute and layer.losses[0].dtype == wide.dtype
+    divergence = float(layer.metrics[0].result())
+    assert float(layer.losses[0]) == pytest.approx(0.3 * divergence, rel=1e-5)
     expected = layer.distribution(wide).sample(seed=[2, 0])
     np.testing.assert_array_equal(sample, tf.cast(expected, compute))
 
