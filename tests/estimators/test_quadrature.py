@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import integrate, special
 
 from tests import reference
 from tfgumbel.numerics import quadrature, quadrature_series
@@ -128,6 +129,27 @@ def test_binary_closed_form_at_temperature_one():
     for sample, sign in ((1.0, 1.0), (0.0, -1.0)):
         got, _ = _bernoulli(
             sign * logits, np.full(5, sample), np.ones(5), tf.constant(1.0, tf.float64)
+        )
+        np.testing.assert_allclose(got, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", (0.3, 1.0, 2.0, 5.0))
+def test_a_rare_value_has_the_digits_of_its_integral(temperature):
+    # E[S (1 - S) | B] / temperature over the logistic noise, at odds down to the basis's floor.
+    def integrand(score, logit):
+        away = np.exp(-np.abs(score - logit))
+        share = special.expit(score / temperature)
+        return away / (1 + away) ** 2 * share * (1 - share) / temperature
+
+    logits = np.array([-8.0, -14.0, -20.0, -23.0])
+    for value, ends in ((0.0, (-60.0, 0.0)), (1.0, (0.0, 60.0))):
+        whole = [
+            integrate.quad(integrand, *ends, (logit,), limit=500, epsabs=0.0, epsrel=1e-9)[0]
+            for logit in logits
+        ]
+        expected = np.array(whole) / special.expit((2 * value - 1) * logits)
+        got, _ = _bernoulli(
+            logits, np.full(4, value), np.ones(4), tf.constant(temperature, tf.float64)
         )
         np.testing.assert_allclose(got, expected, rtol=1e-3)
 
