@@ -1,7 +1,6 @@
 """Runs of a model that is a program of log weights: training, validation, bounds, the test."""
 
 import dataclasses
-import time
 
 import keras
 import numpy as np
@@ -11,7 +10,6 @@ import tfgumbel
 from examples.common import binary_images, training
 from examples.common.console import Progress
 from examples.common.estimation import EstimatorSettings
-from examples.common.files import whole_file, write_json
 from examples.common.runs import claim
 from examples.common.settings import decisive
 
@@ -123,25 +121,12 @@ def run(settings, run_dir, make_model, *, splits=None, evaluate=True):
     name = settings.estimator
     scalars = trained.model.estimation.scalars
     seconds = trained.fit(run_dir, name=name, validate=trained.validate, scalars=scalars)
-    result = {
-        "settings": dataclasses.asdict(settings),
-        "best_step": trained.step,
-        "train_seconds": seconds,
-        "history": trained.history,
-    }
-    if evaluate:
-        images = evenly_spaced(trained.splits.test, settings.eval_images)
-        start = time.monotonic()
-        with Progress(f"{name}, test", len(images), unit="images") as progress:
-            bounds = trained.bounds(images, settings.eval_samples, on_images=progress.advance)
-        result |= {
-            "test_bound": float(bounds.mean()),
-            "test_images": len(bounds),
-            "test_samples": settings.eval_samples,
-            "test_standard_error": float(bounds.std(ddof=1) / np.sqrt(len(bounds))),
-            "test_seconds": time.monotonic() - start,
-        }
-        with whole_file(run_dir / "test_bounds.npy") as temporary:
-            np.save(temporary, bounds)
-    write_json(run_dir / "result.json", result)
-    return trained, result
+    if not evaluate:
+        return trained, trained.finish(run_dir, seconds)
+    images = evenly_spaced(trained.splits.test, settings.eval_images)
+    samples = settings.eval_samples
+    with Progress(f"{name}, test", len(images), unit="images") as progress:
+        measured = training.tested(
+            run_dir, lambda: trained.bounds(images, samples, on_images=progress.advance)
+        )
+    return trained, trained.finish(run_dir, seconds, test_samples=samples, **measured)

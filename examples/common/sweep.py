@@ -8,10 +8,12 @@ import pathlib
 import re
 
 import keras
+from absl import flags
 
-from examples.common import binary_images
+from examples.common import binary_images, start
 from examples.common.files import read_json, whole_file, write_json
 
+FLAGS = flags.FLAGS
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -30,6 +32,39 @@ class Job:
     settings: object
     tried_as: str | None = None
     rate: float | None = None
+
+
+def command(run_dir, jobs, run, draw, publish, **options):
+    """The command of a list of runs: its flags, and all that is not done yet.
+
+    Args:
+        run_dir: folder of all runs, if no flag says otherwise.
+        jobs: `Job`s, the most wanted first.
+        run: callable (settings, folder, splits=, evaluate=) -> (trained, result).
+        draw: callable (trained, folder) that leaves the pictures of a run in full.
+        publish: as `on_result` of `do`.
+        **options: others of `do`.
+    """
+    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
+    flags.DEFINE_string("run_dir", run_dir, "Of all runs.")
+    flags.DEFINE_integer("first", None, "Runs to do, from the first of the list; none: all.")
+
+    def with_pictures(settings, folder, *, splits, evaluate):
+        trained, _ = run(settings, folder, splits=splits, evaluate=evaluate)
+        if evaluate:
+            draw(trained, folder)
+
+    def main():
+        do(
+            jobs[: FLAGS.first],
+            FLAGS.run_dir,
+            with_pictures,
+            data_dir=FLAGS.data_dir,
+            on_result=publish,
+            **options,
+        )
+
+    start.run(main)
 
 
 def do(jobs, run_dir, run, *, rates, trial_steps, data_dir, on_result):

@@ -3,6 +3,7 @@
 So a run that was killed and goes on equals one that was not, bit for bit.
 """
 
+import dataclasses
 import json
 import time
 
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from examples.common.console import Progress
-from examples.common.files import RunError, reading, whole_file
+from examples.common.files import RunError, reading, whole_file, write_json
 from examples.common.settings import make_optimizer
 
 
@@ -145,6 +146,27 @@ class Training:
         self.history = history
         return seconds
 
+    def finish(self, run_dir, seconds, **measured):
+        """Writes result.json, by which a run is known to be done.
+
+        Args:
+            run_dir: pathlib.Path of the run's folder.
+            seconds: what `fit` returned.
+            **measured: what else there is to say, such as the values of `tested`.
+
+        Returns:
+            result: dict, as saved.
+        """
+        result = {
+            "settings": dataclasses.asdict(self.settings),
+            "best_step": self.step,
+            "train_seconds": seconds,
+            "history": self.history,
+            **measured,
+        }
+        write_json(run_dir / "result.json", result)
+        return result
+
     def save(self, path):
         """Writes weights, optimizer, step and history to one .npz, whole or not at all."""
         arrays = [np.asarray(v) for v in self._variables()]
@@ -170,3 +192,26 @@ class Training:
 
     def _variables(self):
         return [*self.model.variables, *self.optimizer.variables]
+
+
+def tested(run_dir, bounds):
+    """Measures bounds of test images, leaves each in test_bounds.npy and returns a summary.
+
+    Args:
+        run_dir: pathlib.Path of the run's folder.
+        bounds: callable () -> array of shape (images,), in nats.
+
+    Returns:
+        measured: dict of test_bound, the mean; test_images, test_standard_error, test_seconds.
+    """
+    start = time.monotonic()
+    found = bounds()
+    seconds = time.monotonic() - start
+    with whole_file(run_dir / "test_bounds.npy") as temporary:
+        np.save(temporary, found)
+    return {
+        "test_bound": float(found.mean()),
+        "test_images": len(found),
+        "test_standard_error": float(found.std(ddof=1) / np.sqrt(len(found))),
+        "test_seconds": seconds,
+    }

@@ -8,9 +8,7 @@ leaves runs/density_estimation_experiments, results/binarized_mnist.json and REA
 import dataclasses
 import pathlib
 
-from absl import flags
-
-from examples.common import start, sweep
+from examples.common import sweep
 from examples.density_estimation import pictures, train
 
 HERE = pathlib.Path(__file__).parent
@@ -45,8 +43,6 @@ PAPER = {
 # With one sample; the first three with several as well, of which VIMCO with one is NVIL.
 ESTIMATORS = ("gumbel_softmax", "vimco", "gumbel_rao", "disarm", "reinmax", "rebar")
 SEVERAL = ESTIMATORS[:3]
-
-FLAGS = flags.FLAGS
 
 
 def job(architecture, estimator, num_samples):
@@ -93,32 +89,18 @@ def tables(entries):
     return sweep.markdown(headings, rows)
 
 
-def run(settings, folder, *, splits, evaluate):
-    """One run, with the picture of what it trained."""
-    trained, _ = train.run(settings, folder, splits=splits, evaluate=evaluate)
-    if evaluate:
-        pictures.draw(trained, folder)
-
-
 def publish(entries):
     """Writes the results and README's table."""
     sweep.publish(entries, tables, RESULTS, HERE / "README.md")
 
 
-def main():
-    sweep.do(
-        jobs()[: FLAGS.first],
-        FLAGS.run_dir,
-        run,
+if __name__ == "__main__":
+    sweep.command(
+        "runs/density_estimation_experiments",
+        jobs(),
+        train.run,
+        pictures.draw,
+        publish,
         rates=RATES,
         trial_steps=TRIAL_STEPS,
-        data_dir=FLAGS.data_dir,
-        on_result=publish,
     )
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
-    flags.DEFINE_string("run_dir", "runs/density_estimation_experiments", "Of all runs.")
-    flags.DEFINE_integer("first", None, "Runs to do, from the first of the list; none: all.")
-    start.run(main)

@@ -3,15 +3,13 @@
 import dataclasses
 import functools
 import math
-import time
 
-import numpy as np
 import tensorflow as tf
 
 from examples.common import binary_images, training
 from examples.common.console import Progress
 from examples.common.estimator import Estimator, own_temperature
-from examples.common.files import RunError, whole_file, write_json
+from examples.common.files import RunError
 from examples.common.runs import claim
 from examples.common.settings import RunSettings, decisive
 from examples.discrete_vae.model import DiscreteVAE
@@ -159,26 +157,12 @@ def run(settings, run_dir, *, splits=None, evaluate=True, on_validation=lambda t
     seconds = trained.fit(
         run_dir, name=name, validate=validate, scalars=trained.model.estimator.scalars
     )
-    result = {
-        "settings": dataclasses.asdict(settings),
-        "best_step": trained.step,
-        "train_seconds": seconds,
-        "history": trained.history,
-    }
-    if evaluate:
-        images = trained.splits.test[: settings.eval_images]
-        start = time.monotonic()
-        total = len(images) * settings.eval_samples
-        with Progress(f"{name}, test", total, unit="draws") as progress:
-            bounds = trained.bounds(images, settings.eval_samples, on_draws=progress.advance)
-        result |= {
-            "test_bound": float(bounds.mean()),
-            "test_images": len(bounds),
-            "test_samples": settings.eval_samples,
-            "test_standard_error": float(bounds.std(ddof=1) / np.sqrt(len(bounds))),
-            "test_seconds": time.monotonic() - start,
-        }
-        with whole_file(run_dir / "test_bounds.npy") as temporary:
-            np.save(temporary, bounds)
-    write_json(run_dir / "result.json", result)
-    return trained, result
+    if not evaluate:
+        return trained, trained.finish(run_dir, seconds)
+    images = trained.splits.test[: settings.eval_images]
+    samples = settings.eval_samples
+    with Progress(f"{name}, test", len(images) * samples, unit="draws") as progress:
+        measured = training.tested(
+            run_dir, lambda: trained.bounds(images, samples, on_draws=progress.advance)
+        )
+    return trained, trained.finish(run_dir, seconds, test_samples=samples, **measured)

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from examples.common import training
 from examples.common.estimator import Estimator, own_temperature
-from examples.common.files import write_json
 from examples.common.runs import claim
 from examples.common.settings import RunSettings, decisive
 from examples.semi_supervised import data as data_sets
@@ -176,11 +175,7 @@ def run(settings, run_dir, *, data=None):
     images, classes = trained.digits.test
     images, classes = images[: settings.eval_images], classes[: settings.eval_images]
     test = trained.evaluate(images, classes)
-    result = {
-        "settings": dataclasses.asdict(settings),
-        "best_step": trained.step,
-        "train_seconds": seconds,
-        "history": trained.history,
+    measured = {
         "validation_bound": validation[0],
         "validation_accuracy": validation[1],
         "test_bound": test[0],
@@ -188,6 +183,5 @@ def run(settings, run_dir, *, data=None):
         "test_images": len(images),
     }
     if not first:  # of a run that went on, the time before is not known
-        result["processor_seconds"] = processor
-    write_json(run_dir / "result.json", result)
-    return trained, result
+        measured["processor_seconds"] = processor
+    return trained, trained.finish(run_dir, seconds, **measured)

@@ -8,9 +8,7 @@ leaves runs/structured_prediction_experiments, results/binarized_mnist.json and 
 import dataclasses
 import pathlib
 
-from absl import flags
-
-from examples.common import figures, start, sweep
+from examples.common import figures, sweep
 from examples.structured_prediction import pictures, train
 
 HERE = pathlib.Path(__file__).parent
@@ -47,8 +45,6 @@ MADDISON = {
 }
 LONG_STEPS = 30_000
 LONGER = ("gumbel_rao", "straight_through", "gumbel_softmax")
-
-FLAGS = flags.FLAGS
 
 
 def jang(variables, estimator, seed=0):
@@ -129,13 +125,6 @@ def tables(entries):
     return f"{first}\n\n{second}" if rows else first
 
 
-def run(settings, folder, *, splits, evaluate):
-    """One run, with the picture of what it trained."""
-    trained, _ = train.run(settings, folder, splits=splits, evaluate=evaluate)
-    if evaluate:
-        pictures.draw(trained, folder)
-
-
 def publish(entries):
     """Writes the results, README's tables and the picture of the curves with Bernoulli units."""
     sweep.publish(entries, tables, RESULTS, HERE / "README.md")
@@ -148,20 +137,13 @@ def publish(entries):
     figures.validation_curves(shown, HERE / "curves.png")
 
 
-def main():
-    sweep.do(
-        jobs()[: FLAGS.first],
-        FLAGS.run_dir,
-        run,
+if __name__ == "__main__":
+    sweep.command(
+        "runs/structured_prediction_experiments",
+        jobs(),
+        train.run,
+        pictures.draw,
+        publish,
         rates=RATES,
         trial_steps=TRIAL_STEPS,
-        data_dir=FLAGS.data_dir,
-        on_result=publish,
     )
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
-    flags.DEFINE_string("run_dir", "runs/structured_prediction_experiments", "Of all runs.")
-    flags.DEFINE_integer("first", None, "Runs to do, from the first of the list; none: all.")
-    start.run(main)
