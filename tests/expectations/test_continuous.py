@@ -165,11 +165,10 @@ def chain_value(parameters):
     return weights @ np.sum(probs * costs, axis=-1) / weights.sum()
 
 
-# Without NVIL, which divides by the costs' deviation where that is above 1, as here.
 UNBIASED = [
     name
     for name in registry.loss_estimators()
-    if name not in ("darn", "nvil", "sum_and_sample", "unordered_set")
+    if name not in ("darn", "sum_and_sample", "unordered_set")
 ]
 
 

@@ -87,7 +87,7 @@ def test_a_constant_in_the_cost_changes_no_gradient(name):
     np.testing.assert_allclose(gradient(100.0), gradient(0.0), rtol=0, atol=1e-8)
 
 
-def nvil_gradient(logits, values, seed, **options):
+def nvil_gradient(logits, values, seed, baseline=None, **options):
     """Costs, scores D - p, NVIL's gradient and losses; a feature is among the inputs."""
     seen = []
 
@@ -99,35 +99,38 @@ def nvil_gradient(logits, values, seed, **options):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([logits, feature])
         inputs = {"logits": logits, "feature": feature}
-        value = tfgumbel.expectation(program, inputs, estimator="nvil", seed=seed, **options)
-        losses = [loss for layer in options.values() for loss in layer.losses]
+        options = {"estimator": "nvil", "baseline": baseline, "seed": seed, **options}
+        value = tfgumbel.expectation(program, inputs, **options)
+        losses = [] if baseline is None else baseline.losses
     assert all(tape.gradient(loss, [logits, feature]) == [None, None] for loss in losses)
     sample = seen[0].numpy()
     costs, score = sample @ values.numpy(), sample - softmax(logits.numpy())
     return costs, score, tape.gradient(value, logits).numpy(), [float(loss) for loss in losses]
 
 
-def test_nvil_takes_off_mean_and_prediction_and_divides_by_the_deviation():
+@pytest.mark.parametrize("normalize", [False, True])
+def test_nvil_takes_off_mean_and_prediction_and_divides_by_the_deviation_if_told_to(normalize):
     logits = tf.constant(np.random.default_rng(1).normal(size=(40, 3)), tf.float32)
     values = tf.constant([10.0, -5.0, 2.0])
-    costs, score, gradient, _ = nvil_gradient(logits, values, 0)
+    options = {"normalize": normalize}
+    costs, score, gradient, _ = nvil_gradient(logits, values, 0, **options)
     # Without a baseline's state: the others' moments.
     total, square = costs.sum() - costs, (costs**2).sum() - costs**2
     level = total / 39
     scale = np.sqrt(square / 39 - level**2)
     assert scale.min() > 1.0
-    expected = ((costs - level) / scale)[:, np.newaxis] * score
+    expected = ((costs - level) / (scale if normalize else 1.0))[:, np.newaxis] * score
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
     baseline = expectations.NVILBaseline(hidden=4, decay=0.5)
-    first, score, gradient, losses = nvil_gradient(logits, values, 1, baseline=baseline)
+    first, score, gradient, losses = nvil_gradient(logits, values, 1, baseline, **options)
     # Nothing was seen before: no level, and a scale of 1.
     np.testing.assert_allclose(gradient, first[:, np.newaxis] * score, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(losses, [np.mean(first**2)], rtol=1e-5)
     baseline.trainable_variables[-1].assign([0.7])  # the last bias: what is predicted
-    second, score, gradient, losses = nvil_gradient(logits, values, 2, baseline=baseline)
+    second, score, gradient, losses = nvil_gradient(logits, values, 2, baseline, **options)
     level, scale = first.mean() + 0.7, first.std()
-    expected = ((second - level) / scale)[:, np.newaxis] * score
+    expected = ((second - level) / (scale if normalize else 1.0))[:, np.newaxis] * score
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(losses, [np.mean((second - level) ** 2) / scale**2], rtol=1e-5)
 

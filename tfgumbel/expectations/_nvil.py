@@ -1,4 +1,4 @@
-"""NVIL: a baseline network, centring and scaling."""
+"""NVIL: a baseline network, centring and, if wanted, scaling."""
 
 from typing import Any
 
@@ -73,14 +73,25 @@ class NVILBaseline(keras.layers.Layer):
 
 @register(
     LossEstimator,
-    bias="unbiased but for its scale, a step size that adapts",
+    bias="unbiased",
     use_when="reinforce in a training run, with one sample; cascades too",
     reference="Mnih & Gregor, ICML 2014, section 2.3 and algorithm 1",
     multi_sample=True,
     any_distribution=True,
 )
-def nvil(program: Program, *, seed: tf.Tensor, baseline: NVILBaseline | None = None) -> tf.Tensor:
-    """NVIL: the signal is (cost - baseline(inputs) - running mean) / max(1, running deviation).
+def nvil(
+    program: Program,
+    *,
+    seed: tf.Tensor,
+    baseline: NVILBaseline | None = None,
+    normalize: bool = False,
+) -> tf.Tensor:
+    """NVIL: the signal is cost - baseline(inputs) - running mean.
+
+    The paper also divides it by max(1, running deviation), `normalize`: a step size that adapts,
+    right where all that reaches a weight is this signal. Where more does, it weighs the two anew:
+    beside an exact divergence, say, by whatever the costs vary, which in the discrete VAE of the
+    examples ends in posterior collapse. So here it is an option.
 
     Args:
         program: The program, run once.
@@ -88,6 +99,7 @@ def nvil(program: Program, *, seed: tf.Tensor, baseline: NVILBaseline | None = N
         baseline: A `tfgumbel.expectations.NVILBaseline`, made once, of which everything is read
             before this call's costs enter it; None for the mean of the call's other costs, and
             their standard deviation.
+        normalize: Whether to divide by the deviation; the gradient is then unbiased but for that.
 
     Returns:
         value: Shape (batch,).
@@ -104,5 +116,5 @@ def nvil(program: Program, *, seed: tf.Tensor, baseline: NVILBaseline | None = N
     else:
         level, scale = baseline(program.features(), seen)
         level, scale = tf.cast(level, seen.dtype), tf.cast(scale, seen.dtype)
-    level, scale = tf.stop_gradient(level), tf.stop_gradient(scale)
-    return with_score(program, run, program.objective.signal(run.costs, level) / scale)
+    signal = program.objective.signal(run.costs, tf.stop_gradient(level))
+    return with_score(program, run, signal / tf.stop_gradient(scale) if normalize else signal)
