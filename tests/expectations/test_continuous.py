@@ -242,6 +242,20 @@ def test_log_densities_are_summed_and_wide():
     assert value.dtype == tf.float32 and value.shape == [5]
 
 
+def test_a_cost_of_integers_is_a_number():
+    def program(draw, rows):
+        return draw(tfd.Zipf(3.0 + rows[:, 0], dtype=tf.int32)) > 1
+
+    rows = tf.zeros([200, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(rows)
+        value = tfgumbel.expectation(
+            program, rows, estimator="reinforce_loo", num_samples=2, seed=0
+        )
+    assert value.dtype == tf.float32 and 0.0 < np.mean(value) < 0.5
+    assert np.any(tape.gradient(value, rows))
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_unknown_batch_sizes_and_compilation(jit_compile):
     def program(draw, rows):
