@@ -50,6 +50,30 @@ def show(axes, pixels, shape):
         spine.set_color("0.8")
 
 
+def tiles(pixels, shape, gap=1):
+    """Images side by side in one array: rows of (rows, columns, pixels), NaN between them."""
+    rows, columns = np.shape(pixels)[:2]
+    padded = np.pad(
+        np.reshape(pixels, [rows, columns, *shape]).astype(np.float32),
+        [(0, 0), (0, 0), (0, gap), (0, gap)],
+        constant_values=np.nan,
+    )
+    whole = padded.transpose(0, 2, 1, 3).reshape(rows * (shape[0] + gap), -1)
+    return whole[:-gap, :-gap]
+
+
+def show_tiles(axes, pixels, shape):
+    """Shows images of (rows, columns, pixels) in [0, 1] as `tiles`, with thin lines between."""
+    import matplotlib
+
+    colors = matplotlib.colormaps["gray_r"].with_extremes(bad="#b8cfe0")
+    axes.imshow(tiles(pixels, shape), cmap=colors, vmin=0.0, vmax=1.0)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
 def shade_lower_half(axes, shape):
     """Shades the half of an image that is not given."""
     height, width = shape

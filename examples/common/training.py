@@ -10,6 +10,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from examples.common import batches
 from examples.common.console import Progress
 from examples.common.files import RunError, reading, whole_file, write_json
 from examples.common.settings import make_optimizer
@@ -51,13 +52,8 @@ class Training:
         self._advance = tf.function(self._steps)
 
     def batch(self, step):
-        """Rows of a step: the epoch's permutation is an index shuffle, so none is stored."""
-        batch_size = self.settings.batch_size
-        batches = self.count // batch_size  # an epoch leaves out fewer examples than one batch
-        position = step % batches * batch_size + tf.range(batch_size, dtype=tf.int64)
-        key = tf.stack([tf.cast(self.settings.seed, tf.int64), step // batches])
-        index = tf.random.experimental.index_shuffle(position, key, self.count - 1)
-        return tf.nest.map_structure(lambda one: tf.gather(one, index), self.data)
+        """Rows of a step, see `batches.rows`."""
+        return batches.rows(self.data, step, self.settings.batch_size, self.settings.seed)
 
     def _steps(self, first, count):
         """Runs steps first to first + count - 1 in one graph; returns their mean loss."""
@@ -66,7 +62,7 @@ class Training:
         update = tf.function(lambda *g: self.optimizer.apply(g, variables), jit_compile=True)
         total = 0.0
         for step in tf.range(first, first + count):
-            seed = tf.random.split(tf.stack([tf.cast(self.settings.seed, tf.int64), step]), 1)[0]
+            seed = batches.noise_seed(step, self.settings.seed)
             loss, gradient = self.gradient(self.batch(step), seed)
             update(*gradient)
             total += loss

@@ -9,8 +9,8 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import tfgumbel
-from examples.common.console import FitProgress
-from examples.common.files import read_json, reading, write_json
+from examples.common import fitting
+from examples.common.files import read_json, write_json
 from examples.common.runs import claim
 from tfgumbel.distributions.subsets import CONDITIONAL_BERNOULLI, PLACKETT_LUCE_SUBSET
 from tfgumbel.registry import gradient_estimators
@@ -138,17 +138,9 @@ def train(settings, folder, data=None):
         found = read_json(path, f"delete the folder {folder}")
         return Outcome(found["accuracy"], np.array(found["chosen"], np.float32))
     model = build(settings)
-    backup = tfgumbel.callbacks.Backup(folder / "backup.npz")
-    with reading(backup.path, "delete that file; the run then starts from its first epoch"):
-        epochs_done = backup.epoch
-    model.fit(
-        data.train_images,
-        data.train_labels,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        initial_epoch=epochs_done,
-        callbacks=[backup, FitProgress(settings.estimator, epochs_done)],
-        verbose=0,
+    arrays = {"x": data.train_images, "y": data.train_labels, "batch_size": settings.batch_size}
+    backup = fitting.fit(
+        model, lambda done: arrays, folder, epochs=settings.epochs, name=settings.estimator
     )
     logits = model.predict(data.test_images, verbose=0)
     (selector,) = [layer for layer in model.layers if isinstance(layer, Selector)]

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfgumbel
-from examples.common.console import FitProgress
-from examples.common.files import read_json, reading, write_json
+from examples.common import fitting
+from examples.common.files import read_json, write_json
 from examples.common.runs import claim
 
 STEPS_PER_EPOCH = 50
@@ -119,28 +119,25 @@ def train(settings, folder):
         arrays = {name: np.array(found.pop(name)) for name in ("numbers", "matrix")}
         return Outcome(**found, **arrays)
     model = build(settings)
-    backup = tfgumbel.callbacks.Backup(folder / "backup.npz")
-    with reading(backup.path, "delete that file; the run then starts from its first epoch"):
-        epochs_done = backup.epoch
     number = STEPS_PER_EPOCH * settings.batch_size
 
-    def batches():
-        for epoch in itertools.count(epochs_done):
-            numbers, ordered = lists(number, settings.count, (settings.seed, 1, epoch))
-            for start in range(0, number, settings.batch_size):
-                part = slice(start, start + settings.batch_size)
-                yield numbers[part], ordered[part]
+    def data(epochs_done):
+        def batches():
+            for epoch in itertools.count(epochs_done):
+                numbers, ordered = lists(number, settings.count, (settings.seed, 1, epoch))
+                for start in range(0, number, settings.batch_size):
+                    part = slice(start, start + settings.batch_size)
+                    yield numbers[part], ordered[part]
 
-    shape = tf.TensorSpec([settings.batch_size, settings.count])
-    model.fit(
-        tf.data.Dataset.from_generator(batches, output_signature=(shape, shape)),
-        steps_per_epoch=STEPS_PER_EPOCH,
-        shuffle=False,
-        epochs=settings.epochs,
-        initial_epoch=epochs_done,
-        callbacks=[backup, FitProgress(f"{settings.count} numbers", epochs_done)],
-        verbose=0,
-    )
+        shape = tf.TensorSpec([settings.batch_size, settings.count])
+        return {
+            "x": tf.data.Dataset.from_generator(batches, output_signature=(shape, shape)),
+            "steps_per_epoch": STEPS_PER_EPOCH,
+            "shuffle": False,
+        }
+
+    name = f"{settings.count} numbers"
+    backup = fitting.fit(model, data, folder, epochs=settings.epochs, name=name)
     outcome = evaluate(model, settings)
     write_json(path, {key: _plain(value) for key, value in dataclasses.asdict(outcome).items()})
     backup.remove()
