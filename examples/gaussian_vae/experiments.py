@@ -19,7 +19,7 @@ RESULTS = HERE / "results" / "binarized_mnist.json"
 BASE = train.Settings(
     dataset="binarized_mnist", hidden=200, epochs=12, batch_size=200, learning_rate=3e-3
 )
-# Five nats of the whole code are free: of 20 Gaussians or classes a quarter each, of 10 points a half.
+# Five nats of a code are free: a quarter for each of 20 variables, a half for each of 10.
 OPTIONS = {
     "plain": {},
     "KL warm-up, 4 epochs": {"kl_warmup": 4},

@@ -9,22 +9,15 @@ import pathlib
 
 from absl import flags
 
-from examples.common import figures, start
+from examples.common import figures, permutations, start
 from examples.common.console import console, table
 from examples.sort_numbers import pictures, train
-from tfgumbel.distributions.permutations import GUMBEL_MATCHING
-from tfgumbel.registry import sample_estimators
 
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 
 flags.DEFINE_multi_integer("count", [5, 10, 15], "Numbers in a list; repeat the flag.")
-flags.DEFINE_enum(
-    "estimator", _DEFAULTS.estimator, list(sample_estimators(GUMBEL_MATCHING)), "Of permutations."
-)
-flags.DEFINE_float("temperature", _DEFAULTS.temperature, "Of the scores.", lower_bound=1e-3)
-flags.DEFINE_integer("num_iterations", _DEFAULTS.num_iterations, "Sinkhorn's.", lower_bound=1)
-flags.DEFINE_float("noise_scale", _DEFAULTS.noise_scale, "Of the noise.", lower_bound=0.0)
+permutations.define_flags(_DEFAULTS)
 flags.DEFINE_integer("hidden", _DEFAULTS.hidden, "Units of the network.", lower_bound=1)
 flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Lists of a step.", lower_bound=1)
 flags.DEFINE_integer(
@@ -32,7 +25,6 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Of Adam.", lower_bound=0.0)
 flags.DEFINE_integer("num_test", _DEFAULTS.num_test, "Lists of the test.", lower_bound=10)
-flags.DEFINE_integer("seed", _DEFAULTS.seed, "Of weights, lists and noise.")
 flags.DEFINE_string("run_dir", "runs/sort_numbers", "Runs, and the picture.")
 
 

@@ -16,26 +16,22 @@ import tensorflow as tf
 import tfgumbel
 from examples.common import fitting
 from examples.common.files import read_json, write_json
+from examples.common.permutations import PermutationSettings, make_layer
 from examples.common.runs import claim
 
 STEPS_PER_EPOCH = 50
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(PermutationSettings):
     """What decides a result; see the flags in main.py."""
 
     count: int = 10
-    estimator: str = "gumbel_sinkhorn"
-    temperature: float = 1.0
-    num_iterations: int = 20
-    noise_scale: float = 0.0
     hidden: int = 32
     batch_size: int = 10
     epochs: int = 10
     learning_rate: float = 0.01
     num_test: int = 500
-    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +62,7 @@ class Sorter(keras.Model):
         super().__init__()
         self.hidden = keras.layers.Dense(settings.hidden, activation="relu")
         self.scores = keras.layers.Dense(settings.count)
-        self.permute = tfgumbel.GumbelSinkhornLayer(
-            settings.temperature,
-            settings.estimator,
-            num_iterations=settings.num_iterations,
-            noise_scale=settings.noise_scale,
-            inference="argmax",
-            seed=settings.seed,
-        )
+        self.permute = make_layer(settings)
 
     def score(self, numbers):
         """Of each number (row) for each place (column), shape (batch, count, count)."""
