@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from examples.common import console, files, runs, start
+from examples.common import batches, console, figures, files, runs, start
 
 
 def test_a_file_that_is_not_finished_leaves_the_one_before(tmp_path):
@@ -136,3 +136,34 @@ def test_examples_use_public_names_only():
     assert len(imports) > 100
     hidden = re.compile(r"\binternal\b|\b_\w|from pruning\.")
     assert not [line for line in imports if hidden.search(line)]
+
+
+def test_batches_of_an_epoch_are_a_permutation_that_a_resumed_run_repeats():
+    data = np.arange(11), 10 * np.arange(11)
+
+    def prepare(batch, seed):
+        return (*batch, seed)
+
+    def read(first_epoch, count):
+        dataset, steps = batches.dataset(data, 3, seed=4, first_epoch=first_epoch, prepare=prepare)
+        assert steps == 3
+        return [[part.numpy() for part in parts] for parts in dataset.take(count)]
+
+    whole = read(0, 6)
+    for epoch in (whole[:3], whole[3:]):
+        rows = np.concatenate([rows for rows, _, _ in epoch])
+        assert len(set(rows)) == 9  # two are left out
+        np.testing.assert_array_equal(np.concatenate([y for _, y, _ in epoch]), 10 * rows)
+    assert len({tuple(seed) for *_, seed in whole}) == 6
+    assert any(np.any(a[0] != b[0]) for a, b in zip(whole[:3], whole[3:], strict=True))
+    for got, expected in zip(read(1, 3), whole[3:], strict=True):
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_tiles_are_images_side_by_side():
+    pixels = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+    whole = figures.tiles(pixels, (2, 2))
+    assert whole.shape == (5, 8)
+    np.testing.assert_array_equal(whole[3:, 6:], [[20, 21], [22, 23]])
+    assert np.isnan(whole[2]).all() and np.isnan(whole[:, 2]).all()
