@@ -145,10 +145,10 @@ def test_the_command_prints_a_table_and_saves_pictures(tmp_path):
     command = [sys.executable, "-m", "examples.gaussian_vae.main", f"--run_dir={tmp_path}"]
     small = ["--epochs=2", "--batch_size=512", "--eval_images=10", "--eval_samples=2", "--hidden=8"]
     done = subprocess.run(
-        [*command, *small, "--latent=dirichlet", "--latent=discrete", "--kl_warmup=0,1"],
+        [*command, *small, "--latent=gaussian", "--latent=discrete", "--kl_warmup=0,1"],
         cwd=REPOSITORY, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert "of 10" in done.stdout and "dirichlet" in done.stdout
+    assert "of 20" in done.stdout and "discrete" in done.stdout
     for name in ("samples.png", "traversal.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     assert list(tmp_path.glob("discrete/train/events*"))
