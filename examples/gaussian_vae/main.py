@@ -18,7 +18,7 @@ from examples.gaussian_vae.model import KINDS
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
 # For the embedded digits: fewer images, smaller networks, more epochs.
-SMALL = {"epochs": 60, "batch_size": 32, "hidden": 128}
+SMALL = {"epochs": 30, "batch_size": 32, "hidden": 128}
 
 flags.DEFINE_multi_enum("latent", list(KINDS), list(KINDS), "Kind; repeat the flag.")
 flags.DEFINE_list(
