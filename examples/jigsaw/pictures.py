@@ -16,6 +16,7 @@ def draw(outcomes):
     """
     count = len(next(iter(outcomes.values())).shown["true"])
     with figures.new_figure(0.62 * count + 0.7, 2.75 * len(outcomes)) as figure:
+        figure.get_layout_engine().set(w_pad=0.12)  # for the rows' names
         for axes, (grid, outcome) in zip(
             figure.subplots(len(outcomes), 1, squeeze=False)[:, 0], outcomes.items(), strict=True
         ):
