@@ -1,7 +1,7 @@
 """Learn to sort numbers by Gumbel-Sinkhorn; flags only.
 
 python -m examples.sort_numbers.main
-python -m examples.sort_numbers.main --count=80 --count=120 --epochs=100
+python -m examples.sort_numbers.main --count=80 --count=120 --learning_rate=0.03
 """
 
 import dataclasses
