@@ -8,9 +8,7 @@ leaves runs/gaussian_vae_experiments, results/binarized_mnist.json and README's 
 import dataclasses
 import pathlib
 
-from absl import flags
-
-from examples.common import start, sweep
+from examples.common import sweep
 from examples.gaussian_vae import train
 from examples.gaussian_vae.model import KINDS
 
@@ -30,8 +28,6 @@ OPTIONS = {
     "KL warm-up, 3 epochs": {"kl_warmup": 3},
     "free bits, 5 nats in all": {"free_bits": 5.0},
 }
-
-FLAGS = flags.FLAGS
 
 
 def job(kind, option, seed):
@@ -70,7 +66,7 @@ def table(entries):
 
 def run(settings, folder, *, splits, evaluate):
     """One run; `evaluate` is always asked for, since no rate is tried."""
-    train.train(settings, folder, splits)
+    return train.train(settings, folder, splits)
 
 
 def publish(entries):
@@ -78,20 +74,13 @@ def publish(entries):
     sweep.publish(entries, table, RESULTS, HERE / "README.md")
 
 
-def main():
-    sweep.do(
-        jobs()[: FLAGS.first],
-        FLAGS.run_dir,
+if __name__ == "__main__":
+    sweep.command(
+        "runs/gaussian_vae_experiments",
+        jobs(),
         run,
+        lambda trained, folder: None,  # main.py draws the kinds side by side
+        publish,
         rates=(),
         trial_steps=0,
-        data_dir=FLAGS.data_dir,
-        on_result=publish,
     )
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
-    flags.DEFINE_string("run_dir", "runs/gaussian_vae_experiments", "Of all runs.")
-    flags.DEFINE_integer("first", None, "Runs to do, from the first of the list; none: all.")
-    start.run(main)
