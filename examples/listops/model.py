@@ -6,6 +6,8 @@ import math
 import keras
 import tensorflow as tf
 
+from examples.listops import merging
+
 # Steps from which on a loop in two parts saves more than compiling the second one costs.
 LONG = 12
 
@@ -53,7 +55,7 @@ class TreeLSTM(keras.Model):
         self.output_bias = weight("output_bias", num_classes)
         self.built = True
 
-    def call(self, tokens, lengths, draw, loop=False):
+    def call(self, tokens, lengths, draw, way="unrolled"):
         """Logits of the classes.
 
         Args:
@@ -61,15 +63,30 @@ class TreeLSTM(keras.Model):
             lengths: int32, shape (batch,), 1 to L.
             draw: callable (logits, step) -> D, both of shape (batch, candidates); what is no
                 candidate has a logit of -inf. Steps count from 0.
-            loop: bool, whether the steps are a `tf.while_loop`, of the same width throughout and
-                quick to compile, in place of L - 1 copies with a candidate fewer each.
+            way: how the same is computed. "unrolled": L - 1 copies of a step, each with a candidate
+                fewer; "loop": a `tf.while_loop`, of the same width throughout and quick to compile;
+                "once": that of `merging.root`, quickest, if what is drawn is one-hot, and the
+                gradient for the logits a function of theirs and the step alone.
 
         Returns:
             logits: shape (batch, num_classes).
         """
-        steps = tokens.shape[1] - 1
-        state = self._leaves(tokens)
-        if loop and steps > 0:
+        table = self.embedding @ self.leaf + self.leaf_bias
+        if way == "once" and tokens.shape[1] > 2:
+            weights = (table, self.merge, self.merge_bias, self.query)
+            root = merging.root(*weights, tokens=tokens, lengths=lengths, draw=draw)
+        else:
+            root = self._merged(self._leaves(table, tokens), lengths, draw, way != "unrolled")
+        hidden = tf.nn.relu(root[:, self.units :] @ self.hidden + self.hidden_bias)
+        return hidden @ self.output_matrix + self.output_bias
+
+    def _merged(self, state, lengths, draw, loop):
+        """c and h of the roots, shape (batch, 2 units), from those of the leaves."""
+        steps = state.shape[1] - 1
+        if not loop:
+            for step in range(steps):
+                state = self._step(step, state, lengths, draw)
+        elif steps > 0:
             # Of a long sentence's steps the later half needs half the width.
             bounds = [0, steps] if steps < LONG else [0, steps // 2, steps]
             for first, last in itertools.pairwise(bounds):
@@ -80,20 +97,14 @@ class TreeLSTM(keras.Model):
                     (first, state[:, : steps + 1 - first]),
                     maximum_iterations=last - first,
                 )
-        else:
-            for step in range(steps):
-                state = self._step(step, state, lengths, draw)
-        root = state[:, 0, self.units :]
-        hidden = tf.nn.relu(root @ self.hidden + self.hidden_bias)
-        return hidden @ self.output_matrix + self.output_bias
+        return state[:, 0]
 
-    def _leaves(self, tokens):
+    def _leaves(self, table, tokens):
         """c and h of the leaves side by side, shape (batch, L, 2 units).
 
         They depend on the token alone, so they are computed for the vocabulary; a product with
         one-hot rows picks from them, of which the gradient is no scattered sum.
         """
-        table = self.embedding @ self.leaf + self.leaf_bias
         return _matmul(tf.one_hot(tokens, self.num_tokens, dtype=table.dtype), table)
 
     def _step(self, step, state, lengths, draw):
@@ -117,10 +128,7 @@ class TreeLSTM(keras.Model):
         c, h = tf.split(state, 2, axis=-1)
         pairs = tf.concat([h[:, :-1], h[:, 1:]], axis=-1)
         gates = _matmul(pairs, self.merge) + self.merge_bias
-        write, keep_left, keep_right, update, read = tf.split(gates, 5, axis=-1)
-        kept = c[:, :-1] * tf.sigmoid(keep_left + 1.0) + c[:, 1:] * tf.sigmoid(keep_right + 1.0)
-        c = kept + tf.tanh(update) * tf.sigmoid(write)
-        return tf.concat([c, tf.sigmoid(read) * tf.tanh(c)], axis=-1)
+        return merging.cell(gates, c[:, :-1], c[:, 1:])
 
 
 def replace(state, parents, choice):

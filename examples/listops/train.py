@@ -106,7 +106,7 @@ class Training(training.Training):
         super().__init__(model, self.mean_loss, [bucket.arrays for bucket in buckets], settings)
         self._compiled = tf.function(super().gradient, jit_compile=True)
         self._classify = tf.function(
-            lambda tokens, lengths: tf.argmax(model(tokens, lengths, draw=greedy, loop=True), -1),
+            lambda tokens, lengths: tf.argmax(model(tokens, lengths, draw=greedy, way="once"), -1),
             jit_compile=True,
         )
 
@@ -139,7 +139,8 @@ class Training(training.Training):
     def mean_loss(self, sentences, seed):
         """Mean cross-entropy in nats of (tokens, lengths, labels), trees drawn by the estimator.
 
-        Estimators that act on the sample draw inside a loop; the others need each draw by itself.
+        Estimators that act on the sample draw inside a loop, where candidates are computed once if
+        it is one-hot; the others need each draw by itself.
         """
         if isinstance(self.entry, registry.SampleEstimator):
             tokens, lengths, labels = sentences
@@ -149,9 +150,9 @@ class Training(training.Training):
                     logits, seed=tfgumbel.fold_in(seed, step), **self.options
                 )
 
-            return tf.reduce_mean(
-                cross_entropy(labels, self.model(tokens, lengths, draw=draw, loop=True))
-            )
+            way = "once" if self.entry.hard else "loop"
+            logits = self.model(tokens, lengths, draw=draw, way=way)
+            return tf.reduce_mean(cross_entropy(labels, logits))
         num_samples = self.settings.num_samples
         value = tfgumbel.expectation(
             self.program,
