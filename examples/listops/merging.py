@@ -169,7 +169,8 @@ class _Forest:
         c_right = of_all(self.leaves[1:, :, :units], rights[:, :units])
         query = tf.concat([tf.zeros_like(self.query), self.query * self.scale], 0)
         of_score, to_left, to_right = self._children(gates, c_left, c_right, query)
-        to_children = tf.concat([to_left, to_right], -1)
+        # A sum over what is not before, as a product: XLA's own on a CPU takes ten times as long.
+        after = tf.linalg.band_part(tf.ones([bound - 1, bound - 1], dtype), -1, 0)
 
         def chosen(rows, mine):
             """Gradient for gates and children of candidates, from that for themselves."""
@@ -184,18 +185,20 @@ class _Forest:
         mine = tf.stack([left, right], 1)
         mine = tf.concat([mine, tf.zeros([batch, bound - 2, 2 * units], dtype)], 1) + alone
 
-        def back(step, mine, of_scores, of_gates, of_new, rows):
+        rows = tf.range(batch * bound)
+        rows = tf.reshape(rows, [batch, bound])
+
+        def back(step, mine, of_scores, of_gates, of_new, of_rows):
             """One step back: `mine` and `of_scores` are those of nodes and scores after it."""
             nodes, candidates, score, place = [tf.gather(one, step) for one in self.history]
             here = tf.gather(self.pool, nodes)
             parents = tf.gather(self.pool, candidates)
-            part = tf.gather(to_children, candidates - offset)
             kept = mine[:, :-1]
             # state' = D parents + (1 - S) state[:-1] + (S - D) state[1:], S the running sum of D.
             stays = tf.reduce_sum(kept * here[:, :-1], -1)
             moves = tf.reduce_sum(kept * here[:, 1:], -1)
             merges = tf.reduce_sum(kept * parents, -1)
-            of_choice = merges - moves + tf.cumsum(moves - stays, axis=1, reverse=True)
+            of_choice = merges - moves + (moves - stays) @ after
             acts = tf.expand_dims(self.lengths - 1 - step > 1, 1)
             logits, real = self._logits(score, step)
             with tf.GradientTape() as tape:
@@ -204,12 +207,18 @@ class _Forest:
             of_logits = tape.gradient(choice, logits, tf.where(acts, of_choice, tf.zeros_like(of_choice)))
             of_logits = tf.where(real & acts, of_logits, tf.zeros_like(of_logits))
 
-            row = _at(candidates, place)
-            of_chosen, left, right = chosen(row, _picked(mine, place))
-            mine = _restored(mine, place, [left, right])
-            score_part = of_logits[..., tf.newaxis] * part
-            mine += tf.pad(score_part[..., : 2 * units], [[0, 0], [0, 1], [0, 0]])
-            mine += tf.pad(score_part[..., 2 * units :], [[0, 0], [1, 0], [0, 0]])
+            row, flat = _at(candidates, place), tf.reshape(mine, [-1, 2 * units])
+            merged = tf.where(acts, tf.gather(flat, _at(rows, place)), tf.zeros_like(flat[:batch]))
+            of_chosen, left, right = chosen(row, merged)
+            # Rows are moved by their numbers, which takes a fraction of moving them.
+            flat = tf.concat([flat, left, right], 0)
+            added = bound * batch + tf.range(2 * batch)
+            mine = tf.gather(flat, _restored(rows, place, tf.split(added, 2)))
+            # Node j is the left child of candidate j and the right one of j - 1.
+            for side, to_child in (([0, 1], to_left), ([1, 0], to_right)):
+                weight = tf.pad(of_logits, [[0, 0], side])
+                at = tf.pad(candidates - offset, [[0, 0], side])
+                mine += weight[..., tf.newaxis] * tf.gather(to_child, at)
             new = tf.concat([_picked(of_scores, place - 1), _picked(of_scores, place)], 0)
             nothing = tf.zeros_like(new[:batch])
             of_scores = _restored(of_scores, place - 1, [nothing] * 3) + of_logits
@@ -219,10 +228,10 @@ class _Forest:
                 of_scores,
                 _put(of_gates, step, of_chosen),
                 _put(of_new, step, new),
-                _put(rows, step, row),
+                _put(of_rows, step, row),
             )
 
-        _, mine, of_scores, of_gates, of_new, rows = tf.while_loop(
+        _, mine, of_scores, of_gates, of_new, of_rows = tf.while_loop(
             lambda step, *_: step >= 0,
             back,
             (
@@ -239,10 +248,10 @@ class _Forest:
         of_scores = tf.reshape(tf.transpose(of_scores), [-1])
         of_scores = tf.concat([of_scores, tf.zeros([batch], dtype), tf.reshape(of_new, [-1])], 0)
         of_query = tf.linalg.matvec(self.pool[offset:, units:], of_scores, transpose_a=True)
-        rows = tf.concat([tf.reshape(rows, [-1]), last], 0)
+        at = tf.concat([tf.reshape(of_rows, [-1]), last], 0) - offset
         of_gates = tf.concat([tf.reshape(of_gates, [-1, 5 * units]), of_last], 0)
         whole = tf.tensor_scatter_nd_add(
-            of_score * of_scores[:, tf.newaxis], (rows - offset)[:, tf.newaxis], of_gates
+            of_score * of_scores[:, tf.newaxis], at[:, tf.newaxis], of_gates
         )
         of_leaf, of_new = whole[: offset - batch], whole[offset:]
         # Of the pairs of leaves the tokens are summed first.
