@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from examples.listops import merging
+from examples.listops.cells import cell, product
 
 # Steps from which on a loop in two parts saves more than compiling the second one costs.
 LONG = 12
@@ -105,7 +106,7 @@ class TreeLSTM(keras.Model):
         They depend on the token alone, so they are computed for the vocabulary; a product with
         one-hot rows picks from them, of which the gradient is no scattered sum.
         """
-        return _matmul(tf.one_hot(tokens, self.num_tokens, dtype=table.dtype), table)
+        return product(tf.one_hot(tokens, self.num_tokens, dtype=table.dtype), table)
 
     def _step(self, step, state, lengths, draw):
         """Merges two nodes of each sentence: (batch, nodes, 2 units) -> a node fewer."""
@@ -113,7 +114,7 @@ class TreeLSTM(keras.Model):
         left = lengths - 1 - step  # how many candidates a sentence has
         width = parents.shape[1]
         if width > 1:
-            logits = _matmul(parents[..., self.units :], self.query)[..., 0]
+            logits = product(parents[..., self.units :], self.query)[..., 0]
             # One place is left to those that have none: what is drawn there is of no account.
             real = tf.range(width) < tf.expand_dims(tf.maximum(left, 1), 1)
             choice = draw(tf.where(real, logits / math.sqrt(self.units), -math.inf), step)
@@ -127,8 +128,8 @@ class TreeLSTM(keras.Model):
         """c and h of the parents of all neighbours, shape (batch, nodes - 1, 2 units)."""
         c, h = tf.split(state, 2, axis=-1)
         pairs = tf.concat([h[:, :-1], h[:, 1:]], axis=-1)
-        gates = _matmul(pairs, self.merge) + self.merge_bias
-        return merging.cell(gates, c[:, :-1], c[:, 1:])
+        gates = product(pairs, self.merge) + self.merge_bias
+        return cell(gates, c[:, :-1], c[:, 1:])
 
 
 def replace(state, parents, choice):
@@ -157,12 +158,6 @@ def replace(state, parents, choice):
 def greedy(logits, step):
     """A `draw` without noise: the likeliest candidate."""
     return tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1], dtype=logits.dtype)
-
-
-def _matmul(rows, matrix):
-    """Product over the last axis as one of two matrices: `@` would repeat one for each sentence."""
-    flat = tf.reshape(rows, [-1, rows.shape[-1]]) @ matrix
-    return tf.reshape(flat, [-1, *rows.shape[1:-1], matrix.shape[-1]])
 
 
 def _pad(state):
