@@ -11,6 +11,7 @@ from examples.listops.cells import cell, product
 
 # Steps from which on a loop in two parts saves more than compiling the second one costs.
 LONG = 12
+WAYS = ("unrolled", "loop", "once")
 
 
 class TreeLSTM(keras.Model):
@@ -71,7 +72,12 @@ class TreeLSTM(keras.Model):
 
         Returns:
             logits: shape (batch, num_classes).
+
+        Raises:
+            ValueError: there is no such way.
         """
+        if way not in WAYS:
+            raise ValueError(f"way must be one of {WAYS}. Received: {way!r}.")
         table = self.embedding @ self.leaf + self.leaf_bias
         if way == "once" and tokens.shape[1] > 2:
             weights = (table, self.merge, self.merge_bias, self.query)

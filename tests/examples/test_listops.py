@@ -258,28 +258,33 @@ def padded(sentences, bound, filler=0):
     return tokens, np.array([len(one) for one in sentences], np.int32)
 
 
-@pytest.mark.parametrize("loop", [False, True])
+WAYS = ["unrolled", "loop", "once"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_batch_equals_sentences_one_at_a_time(model, loop, jit_compile):
+def test_a_batch_equals_sentences_one_at_a_time(model, way, jit_compile):
     tokens, lengths = padded(SENTENCES, 7)
     classify = tf.function(
-        lambda *arrays: model(*arrays, draw=greedy, loop=loop), jit_compile=jit_compile
+        lambda *arrays: model(*arrays, draw=greedy, way=way), jit_compile=jit_compile
     )
     expected = [reference(model, line, lambda scores, _: np.argmax(scores)) for line in SENTENCES]
     np.testing.assert_allclose(classify(tokens, lengths), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("bound", [12, 13, 14, 17])
-def test_a_loop_in_two_parts_equals_sentences_one_at_a_time(model, bound):
+def test_long_sentences_equal_sentences_one_at_a_time(model, bound):
     rng = np.random.default_rng(3)
     sentences = [tuple(rng.integers(0, 15, length)) for length in (1, 2, 5, 6, 7, 8, bound)]
     tokens, lengths = padded(sentences, bound)
     expected = [reference(model, line, lambda scores, _: np.argmax(scores)) for line in sentences]
-    found = model(tokens, lengths, draw=greedy, loop=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for way in ("loop", "once"):
+        found = model(tokens, lengths, draw=greedy, way=way)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_any_order_of_merges(model):
+@pytest.mark.parametrize("way", WAYS)
+def test_any_order_of_merges(model, way):
     """Candidates in an order of its own for each sentence, not by their logits."""
     tokens, lengths = padded(SENTENCES, 7)
 
@@ -299,7 +304,7 @@ def test_any_order_of_merges(model):
         reference(model, line, lambda scores, step, row=row: place(row, step, len(scores)))
         for row, line in enumerate(SENTENCES)
     ]
-    found = model(tokens, lengths, draw=draw)
+    found = model(tokens, lengths, draw=draw, way=way)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -316,8 +321,8 @@ def test_replace_is_linear_in_the_choice():
     np.testing.assert_array_equal(nothing, state[:, :-1])
 
 
-@pytest.mark.parametrize("loop", [False, True])
-def test_what_is_past_the_end_never_matters(model, loop):
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_past_the_end_never_matters(model, way):
     """Neither tokens nor places there change a logit or a gradient, of each sentence by itself."""
 
     def draw(logits, step):  # the same noise at the same place, and a gradient
@@ -327,7 +332,7 @@ def test_what_is_past_the_end_never_matters(model, loop):
 
     def outcome(sentences, bound, filler):
         with tf.GradientTape() as tape:
-            logits = model(*padded(sentences, bound, filler), draw=draw, loop=loop)
+            logits = model(*padded(sentences, bound, filler), draw=draw, way=way)
             loss = tf.reduce_sum(logits * tf.range(10.0))
         return logits, tape.gradient(loss, model.trainable_variables)
 
@@ -343,6 +348,50 @@ def test_what_is_past_the_end_never_matters(model, loop):
             np.nan_to_num(np.zeros(one.shape) if g[index] is None else g[index]) for _, g in apart
         )
         np.testing.assert_allclose(total, one, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "jit_compile"])
+@pytest.mark.parametrize("estimator", ["straight_through_gumbel_softmax", "gumbel_rao", "reinmax"])
+def test_merging_once_has_the_gradient_of_all_candidates_at_all_steps(estimator, mode):
+    """In float64, so that a part of it of one in 10^9 would show."""
+    if mode != "eager" and estimator != "gumbel_rao":
+        pytest.skip("one estimator does for the modes")
+    model, rng = TreeLSTM(15, 10, units=5, dtype="float64"), np.random.default_rng(2)
+    for variable in model.weights:
+        variable.assign(rng.normal(size=variable.shape) * 0.6)
+    model.query.assign(model.query * 8.0)
+    options = {"temperature": 0.4} if estimator != "reinmax" else {}
+    estimate = tfgumbel.registry.get(estimator).function
+    for sentences in (
+        [(9,), (1, 2), (3, 8, 14)],
+        [*SENTENCES, (5, 4, 3, 2, 1), (9, 9, 1, 0, 3, 14)],
+    ):
+        tokens, lengths = padded(sentences, max(map(len, sentences)))
+
+        def outcome(way, tokens=tokens, lengths=lengths):
+            def draw(logits, step):
+                seed = tfgumbel.fold_in(tf.constant([3, 4]), step)
+                return estimate(logits, seed=seed, **options)
+
+            with tf.GradientTape() as tape:
+                logits = model(tokens, lengths, draw=draw, way=way)
+                loss = tf.reduce_sum(logits * tf.range(10.0, dtype=tf.float64))
+            return logits, tape.gradient(loss, model.trainable_variables)
+
+        run = outcome
+        if mode != "eager":
+            run = tf.function(outcome, jit_compile=mode == "jit_compile")
+        (logits, gradient), (found, found_gradient) = run("loop"), run("once")
+        np.testing.assert_allclose(found, logits, rtol=1e-10)
+        for variable, one, other in zip(model.weights, gradient, found_gradient, strict=True):
+            scale = np.abs(one).max()
+            assert scale > 0.0
+            np.testing.assert_allclose(other, one, atol=1e-9 * scale, err_msg=variable.name)
+
+
+def test_a_way_that_is_none_is_refused(model):
+    with pytest.raises(ValueError, match="'unrolled', 'loop', 'once'"):
+        model(*padded(SENTENCES, 7), draw=greedy, way="twice")
 
 
 @pytest.mark.parametrize("estimator", train.estimators())
@@ -371,10 +420,12 @@ def exact(model):
     """The gradient of a tiny sentence's expected cost, by enumeration of all orders of merges."""
     trained = train.Training(
         dataclasses.replace(TINY, max_length=4, num_train=12, units=6),
-        data.Splits([LINE] * 12, [LINE], [LINE]),
+        data.Splits([(9,)] * 12, [(9,)], [(9,)]),
     )
     for variable, other in zip(trained.model.weights, model.weights, strict=True):
         variable.assign(other)
+    # Trees that differ in cost: the gradient is then large beside an estimate's deviation.
+    trained.model.output_matrix.assign(3.0 * trained.model.output_matrix)
     with tf.GradientTape() as tape:
         expected = 0.0
         for order in itertools.product(range(3), range(2)):
@@ -390,7 +441,7 @@ def exact(model):
     return trained, expected, tape.gradient(expected, variables_of(trained))
 
 
-LINE, LABEL = (0, 4 + 7, 4 + 3, 14), 3
+LINE, LABEL = (2, 13, 11, 12), 7
 GROUPS, GROUP = 60, 1_000
 
 
@@ -445,10 +496,10 @@ def test_unbiased_estimators_against_enumeration(exact, estimator, num_samples):
     rows, gradient = samples(trained, estimator, num_samples), flat(gradient)
     z = z_scores(rows, gradient)
     assert np.abs(z).max() < 5.0
-    # Fine enough to show a bias of a quarter of the gradient's norm, along it.
+    # Fine enough to show a bias of a twentieth of the gradient's norm, along it.
     direction = gradient / np.linalg.norm(gradient)
     error = (rows @ direction).std(ddof=1) / np.sqrt(len(rows))
-    assert 5.0 * error < 0.25 * np.linalg.norm(gradient)
+    assert 5.0 * error < 0.05 * np.linalg.norm(gradient)
 
 
 def test_gumbel_rao_has_the_mean_of_straight_through_and_less_variance(exact):
