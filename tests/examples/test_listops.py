@@ -350,22 +350,25 @@ def test_what_is_past_the_end_never_matters(model, way):
         np.testing.assert_allclose(total, one, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "jit_compile"])
-@pytest.mark.parametrize("estimator", ["straight_through_gumbel_softmax", "gumbel_rao", "reinmax"])
+@pytest.mark.parametrize(
+    ("estimator", "mode"),
+    [
+        ("gumbel_rao", "eager"),
+        ("reinmax", "eager"),
+        ("straight_through_gumbel_softmax", "graph"),
+        ("straight_through_gumbel_softmax", "jit_compile"),
+    ],
+)
 def test_merging_once_has_the_gradient_of_all_candidates_at_all_steps(estimator, mode):
     """In float64, so that a part of it of one in 10^9 would show."""
-    if mode != "eager" and estimator != "gumbel_rao":
-        pytest.skip("one estimator does for the modes")
     model, rng = TreeLSTM(15, 10, units=5, dtype="float64"), np.random.default_rng(2)
     for variable in model.weights:
         variable.assign(rng.normal(size=variable.shape) * 0.6)
     model.query.assign(model.query * 8.0)
     options = {"temperature": 0.4} if estimator != "reinmax" else {}
     estimate = tfgumbel.registry.get(estimator).function
-    for sentences in (
-        [(9,), (1, 2), (3, 8, 14)],
-        [*SENTENCES, (5, 4, 3, 2, 1), (9, 9, 1, 0, 3, 14)],
-    ):
+    batches = [[*SENTENCES, (5, 4, 3, 2, 1), (9, 9, 1, 0, 3, 14)], [(9,), (1, 2), (3, 8, 14)]]
+    for sentences in batches if mode == "eager" else batches[:1]:
         tokens, lengths = padded(sentences, max(map(len, sentences)))
 
         def outcome(way, tokens=tokens, lengths=lengths):
