@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfgumbel
 from examples.common import training
-from examples.common.files import RunError, write_json
+from examples.common.files import RunError
 from examples.common.runs import claim
 from examples.common.settings import RunSettings, decisive
 from examples.listops import data, expressions
@@ -238,16 +238,13 @@ def run(settings, run_dir, *, splits=None):
         validate=lambda: 100.0 - trained.accuracy(trained.splits.validation),
         metric="validation_error",
     )
-    result = {
-        "settings": dataclasses.asdict(trained.settings),
-        "options": trained.options,
-        "train_lines": len(trained.splits.train),
-        "test_lines": len(trained.splits.test),
-        "best_step": trained.step,
-        "train_seconds": seconds,
-        "history": trained.history,
-        "test_accuracy": trained.accuracy(trained.splits.test),
-        "constituents": trained.agreement(trained.splits.test[:500]),
-    }
-    write_json(run_dir / "result.json", result)
+    result = trained.finish(
+        run_dir,
+        seconds,
+        options=trained.options,
+        train_lines=len(trained.splits.train),
+        test_lines=len(trained.splits.test),
+        test_accuracy=trained.accuracy(trained.splits.test),
+        constituents=trained.agreement(trained.splits.test[:500]),
+    )
     return trained, result
