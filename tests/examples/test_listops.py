@@ -413,6 +413,15 @@ def test_every_estimator_gives_finite_gradients(estimator):
         loss = trained.mean_loss(batch, tf.constant([1, 2]))
     gradient = tape.gradient(loss, trained.model.trainable_variables)
     assert np.isfinite(loss)
+    if isinstance(trained.entry, tfgumbel.registry.SampleEstimator):
+
+        def draw(logits, step):
+            seed = tfgumbel.fold_in(tf.constant([1, 2]), step)
+            return trained.entry.function(logits, seed=seed, **trained.options)
+
+        # Once for each candidate, or, where draws are relaxed, at each step.
+        plain = train.cross_entropy(batch[2], trained.model(*batch[:2], draw=draw, way="loop"))
+        np.testing.assert_allclose(loss, tf.reduce_mean(plain), rtol=1e-5)
     assert all(np.isfinite(np.asarray(one)).all() for one in gradient)
     query = gradient[[v.name for v in trained.model.trainable_variables].index("query")]
     assert np.abs(query).max() > 0.0
