@@ -64,6 +64,18 @@ def test_closed_forms_of_posterior_lines():
     assert (found.dead_classes, found.num_classes) == (0, 3)
 
 
+def test_masked_classes_have_no_part_in_the_divergence():
+    with np.errstate(divide="ignore"):
+        logits, prior = np.log(np.array([[[0.7, 0.3, 0.0]], [[0.5, 0.5, 0.0]]], "float32"))
+    model = small(rao(), logits, lambda y, code: keras.ops.sum(code, axis=(1, 2)))
+    x = np.ones([32, 4], "float32")
+    for priors in (None, {"code": prior}):  # uniform, both of them, over the two that are possible
+        found = measure_latents(model, (x, x), priors=priors)["code"]
+        expected = np.log(2.0) + 0.7 * np.log(0.7) + 0.3 * np.log(0.3)
+        assert found.kl == pytest.approx(expected, rel=1e-5)
+        assert (found.dead_classes, found.num_classes) == (0, 2)
+
+
 def test_closed_forms_of_binary_variables():
     odds = np.array([[-6.0, 0.0, 2.0]], "float32")
     model = small(
@@ -123,6 +135,35 @@ def test_gap_between_relaxed_and_discrete_loss():
     # Of the relaxation the gradient is right.
     assert abs(found.gradient_truth - 1.0) < 5 * found.gradient_truth_error + 0.02
     assert found.gradient_truth_error < 0.05
+
+
+def test_a_gap_is_that_of_one_layer_rounded_alone():
+    logits = np.array([[0.5, -0.5, 0.0]], "float32")
+    inputs = keras.Input([4])
+    given = Parameters(logits)(inputs)
+    first, second = (layers.GumbelSoftmaxLayer(t, seed=0, name=f"code{t:g}") for t in (2.0, 5.0))
+    model = keras.Model(inputs, first(given) + second(given))
+    model.compile("sgd", lambda y, total: 10.0 * keras.ops.sum(total[:, 0] ** 2, axis=-1))
+    x = np.ones([2048, 4], "float32")
+    found = measure_latents(model, (x, x), batch_size=2048, num_batches=1)
+    draws = [gumbel_softmax(tf.tile(logits, [100_000, 1]), temperature=t, seed=3) for t in (2, 5)]
+    probs = np.exp(logits) / np.exp(logits).sum()
+    for name, (own, other) in zip(("code2", "code5"), (draws, draws[::-1]), strict=True):
+        square, mean, rest = np.mean(np.sum(own**2, -1)), np.mean(own, 0), np.mean(other, 0)
+        gap = 10.0 * (1.0 - square + 2.0 * np.sum((probs - mean) * rest))
+        assert found[name].discrete_gap == pytest.approx(gap, abs=0.15)
+
+
+def test_a_scaled_loss_is_measured_as_any_other():
+    found = []
+    for optimizer in ("adam", keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())):
+        model = autoencoder(rao())
+        model.compile(optimizer, "mse")
+        model.optimizer.build(model.trainable_variables)
+        found.append(measure_latents(model, (X, X))["code"])
+    for line in ("gradient_snr", "gradient_gain", "gradient_truth"):
+        one, other = (getattr(statistics, line) for statistics in found)
+        assert one == pytest.approx(other, rel=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["xla", "mixed_float16", "own_step"])

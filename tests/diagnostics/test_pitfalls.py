@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.diagnostics.digit_models import DIGITS, autoencoder, fit
 from tfgumbel import layers
 from tfgumbel.diagnostics import LatentMonitor, PitfallWarning, Thresholds
+from tfgumbel.diagnostics.latent_statistics import LatentStatistics
 from tfgumbel.diagnostics.pitfalls import PITFALLS
 
 STRAIGHT = "straight_through_gumbel_softmax"
@@ -192,3 +193,29 @@ def test_there_are_seven_and_each_is_documented():
     for pitfall in PITFALLS:
         assert f"**{pitfall.name}**" in page
         assert all(f"`{line}`" in page for line in pitfall.lines)
+
+
+def judged(**changes):
+    """The pitfalls of a layer that is well but for these statistics."""
+    well = {
+        **{"entropy": 1.0, "kl": 0.5, "perplexity": 3.0, "dead_classes": 0, "num_classes": 8},
+        **{"gradient_snr": 0.4, "gradient_gain": 1.0, "temperature": 0.5, "saturation": 0.1},
+        **{"discrete_gap": 0.0, "gradient_truth": 1.0, "gradient_truth_error": 0.1},
+        **{"soft_outputs": 0.0, "largest_logit": 3.0, "finite": True, "estimator": "gumbel_rao"},
+    }
+    found = LatentStatistics(**{**well, **changes})
+    return [pitfall.name for pitfall in PITFALLS if pitfall.occurs(found, Thresholds())]
+
+
+def test_limits():
+    mismatch = "forward and backward do not match"
+    assert judged() == []
+    # Only what is outside by three standard errors.
+    assert judged(gradient_truth=0.1, gradient_truth_error=0.06) == []
+    assert judged(gradient_truth=0.1, gradient_truth_error=0.04) == [mismatch]
+    assert judged(gradient_truth=9.0, gradient_truth_error=0.4) == []
+    assert judged(gradient_truth=9.0, gradient_truth_error=0.3) == [mismatch]
+    # Gates may be closed, soft and the same for all examples.
+    gates = {"kl": 0.001, "dead_classes": 7, "soft_outputs": 0.5}
+    assert judged(**gates) == ["not actually hard", "posterior collapse", "unused classes"]
+    assert judged(**gates, estimator="hard_concrete") == []

@@ -96,6 +96,22 @@ def test_a_metric_alone_is_no_loss():
     assert layers.SampleLayer("Normal").metrics == []
 
 
+def test_the_weight_of_the_divergence_is_checked_and_not_trained():
+    layer = layers.SampleLayer("Normal", STANDARD, kl_weight=0.3)
+    layer(logits((4, 6)), training=True)
+    assert layer.trainable_weights == []
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="`kl_weight` is invalid"):
+            layer.kl_weight = wrong
+    assert float(layer.kl_weight) == pytest.approx(0.3)
+
+
+def test_masks_of_time_steps_are_handed_on():
+    inputs = keras.layers.Masking()(tf.constant([[[1.0, 2.0], [0.0, 0.0]]]))
+    sample = layers.SampleLayer("Normal")(inputs)
+    assert keras.src.backend.get_keras_mask(sample).numpy().tolist() == [[True, False]]
+
+
 def test_inference():
     inputs = logits((50, 6))
     layer = layers.SampleLayer("Gamma", inference="mean", seed=1)
@@ -152,6 +168,7 @@ def test_saved_and_loaded_without_code(distribution, tmp_path):
     np.testing.assert_array_equal(model(x), loaded(x))
     again = loaded.get_layer("z").get_config()
     assert again == layer.get_config() and again["kl_weight"] == pytest.approx(0.4)
+    assert again["free_bits"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
