@@ -53,7 +53,8 @@ def prune(
         scope: `"global"` (default): the budget goes where it is worth most; `"layer"`: every
             target at the same density; or a dict to a k of its own from each target's name, or
             from a regular expression, for every target that it fits alone, with `k` left out.
-        structure: `"unstructured"`, `"filter"` (whole output channels) or `"n:m"`, such as
+        structure: `"unstructured"`, `"filter"` (whole output channels; the layers that give the
+            model's outputs are left alone unless `targets` names them) or `"n:m"`, such as
             `"2:4"`: n of every m consecutive inputs, with `k` left out.
         block: `(outputs, inputs)`, such as `(1, 4)`: zeros in blocks of so many consecutive
             outputs by inputs, which sparse CPU kernels can use.
@@ -135,6 +136,13 @@ def prune(
     )
     for name, reason in pruned.left.items():
         logger.info("Not pruned: %s (%s).", name, reason)
+    if pruned.outputs_unknown:
+        logger.warning(
+            "Which layers give the outputs of %s cannot be seen, so their filters are pruned with "
+            "the others: some of the outputs may come to nothing. `exclude` those layers, or name "
+            "in `targets` the ones to prune.",
+            type(model).__name__,
+        )
     for name in replaced_loops(model):
         logger.warning(
             "%s defines its own `%s`, which is not called while it is pruned: that of the pruned "

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pruning.groups.carriers import Carriers
+from pruning.groups.outputs import output_variables
 from pruning.groups.structures import parse_structure
 from pruning.groups.targets import Filter, candidates, select
 from pruning.masks.ranked import RankedMasks
@@ -95,8 +97,12 @@ class PrunedModel(keras.Model):
             None if total_steps is None else validation.positive_integer("total_steps", total_steps)
         )
         self.model = model
+        structure = parse_structure(structure, block)
+        whole = output_variables(model) if structure.removes_outputs else set()
+        # Whether filters are pruned that may be the model's outputs, and nobody said so.
+        self.outputs_unknown = whole is None and targets is None and exclude is None
         if target_indices is None:
-            chosen, left = select(model, targets, exclude)
+            chosen, left = select(model, targets, exclude, whole or ())
         else:  # from a file, which knows weights by their place
             known = {id(target.variable): target for target in candidates(model)}
             chosen = [known[id(model.weights[i])] for i in target_indices]
@@ -104,11 +110,13 @@ class PrunedModel(keras.Model):
         self.left = dict(left or {})
         # Python's generator, which keras.utils.set_random_seed sets.
         seed = randrange(2**31) if seed is None else validation.integer("seed", seed)
-        structure = parse_structure(structure, block)
         groups = structure.groups(self.targets)
         budget = structure.budget(self.targets, groups, k, scope)
         rate = validation.finite_number("score_learning_rate", score_learning_rate)
         ranking = METHODS[method](groups, budget, seed=seed, learning_rate=rate)
+        # Masks that are 0 or 1 all the time have no slope to mend.
+        carriers = ranking.relaxed and structure.removes_outputs
+        self.carriers = Carriers(model, self.targets, groups) if carriers else None
         make = RelaxedMasks if ranking.relaxed else RankedMasks
         self.masks = make(
             groups,
@@ -120,6 +128,7 @@ class PrunedModel(keras.Model):
             num_samples=self.num_samples,
             hard=bool(hard),
             score_gradient=validation.one_of("score_gradient", score_gradient, SLOPES),
+            carried=None if self.carriers is None else self.carriers.groups,
         )
         self.statistics = MovingStatistics(model) if renew_statistics else None
         # What a file holds besides the model, the targets and the schedule.
@@ -193,6 +202,12 @@ class PrunedModel(keras.Model):
     def _target_weights(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(target.variable) for target in self.targets]
 
+    @property
+    def masked_variables(self) -> list[keras.Variable]:
+        """The variables of `masked_weights`, in their order."""
+        targets = [target.variable for target in self.targets]
+        return targets if self.carriers is None else self.carriers.variables
+
     def _fuses(self) -> bool:
         """Whether XLA compiles what happens to every weight in a step, whatever the model does."""
         eager = self.compiled and self.run_eagerly
@@ -203,16 +218,21 @@ class PrunedModel(keras.Model):
     ) -> list[tuple[keras.Variable, tf.Tensor]]:
         """Pairs of each target's variable and its masked value, for `keras.StatelessScope`.
 
+        With them those of other variables that carry a mask; see `pruning.groups.carriers`.
+
         Args:
             training: True for the masks of a training step, random where they are learned, with
                 gradients to `scores` and the weights; False for `mask()`.
             draw: which of the step's draws; the same step and draw repeat the noise.
         """
         weights = self._target_weights()
+        carried = weights if self.carriers is None else self.carriers.weights(weights)
         if training:
-            masked = self.masks.draw(weights, draw, self._fuses())
+            masked = self.masks.draw(carried, draw, self._fuses())
         else:
-            masked = self.masks.groups.multiply(self.masks.mask(), weights)
+            masked = self.masks.carried.multiply(self.masks.mask(), carried)
+        if self.carriers is not None:
+            return self.carriers.pairs(weights, masked, self.masks)
         return [(t.variable, value) for t, value in zip(self.targets, masked, strict=True)]
 
     def call(self, inputs, training=None, draw=0):

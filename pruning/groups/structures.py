@@ -5,7 +5,7 @@ A structure is a class here and a place in `STRUCTURES`.
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,9 @@ class Structure:
     """
 
     arguments: dict[str, Any]
+    # Whether a group is all that makes one output of a layer, so that the layers that give the
+    # model's outputs are left alone unless `targets` names them.
+    removes_outputs: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, structure: Any, block: Any) -> "Structure | None":
@@ -92,6 +95,7 @@ class Filter(Structure):
     """Whole output channels."""
 
     arguments = {"structure": "filter", "block": None}
+    removes_outputs = True
 
     @classmethod
     def parse(cls, structure, block):

@@ -7,7 +7,7 @@ gives its weight.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -16,6 +16,7 @@ from pruning.groups.patterns import compiled
 from tfgumbel.internal import validation
 
 KERNEL_ROLES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
+OUTPUT_REASON = "its filters are the model's outputs; name it in `targets` to prune it"
 VECTOR_ROLES = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
 
 
@@ -170,7 +171,10 @@ def _matches(choice: Any, target: Target) -> bool:
 
 
 def select(
-    model: keras.Model, targets: Filter | None = None, exclude: Filter | None = None
+    model: keras.Model,
+    targets: Filter | None = None,
+    exclude: Filter | None = None,
+    whole: Collection[int] = (),
 ) -> tuple[list[Target], dict[str, str]]:
     """Chooses the weights to prune.
 
@@ -180,6 +184,8 @@ def select(
             searched in the path, a callable `Target -> bool`, a layer (its kernels and embeddings),
             or a list of these.
         exclude: the same kinds; what it matches is left alone.
+        whole: `id`s of variables that are left alone unless `targets` says otherwise, because
+            they give the model's outputs.
 
     Returns:
         chosen: list of `Target`, in the order of `model.weights`.
@@ -229,6 +235,8 @@ def select(
                 chosen.append(target)
             elif target.role in (*KERNEL_ROLES, "embeddings"):
                 left[target.name] = "not in `targets`"
+        elif id(target.variable) in whole and target.role in KERNEL_ROLES:
+            left[target.name] = OUTPUT_REASON
         elif target.role in KERNEL_ROLES:
             if target.variable.trainable:
                 chosen.append(target)

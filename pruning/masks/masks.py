@@ -32,6 +32,8 @@ class Masks(keras.layers.Layer):
         num_samples: draws of a step.
         hard: whether drawn masks are rounded.
         score_gradient: the slope of a drawn mask, a name of `masks.slopes.SLOPES`.
+        carried: the same groups of the weights that `draw` multiplies, where those are others than
+            the pruned variables.
 
     Attributes:
         scores: one for each group, float32 variable, shape (num_groups,).
@@ -55,9 +57,11 @@ class Masks(keras.layers.Layer):
         num_samples: int = 1,
         hard: bool = False,
         score_gradient: str = "reinmax",
+        carried: Groups | None = None,
     ):
         super().__init__(name="masks")
         self.groups, self.budget, self.method = groups, budget, method
+        self.carried = groups if carried is None else carried
         self.schedule = schedule
         self.seed, self.num_samples = seed, num_samples
         self.hard, self.score_gradient = hard, score_gradient
@@ -157,7 +161,7 @@ class Masks(keras.layers.Layer):
         """The masked weights of a training step, with gradients to `scores` and the weights.
 
         Args:
-            weights: tensors of the pruned variables.
+            weights: tensors of the pruned variables, or of what carries their masks.
             index: which of the step's draws; the same step and index repeat the noise.
             jit_compile: whether to compile with XLA.
         """

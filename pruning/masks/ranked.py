@@ -23,7 +23,7 @@ class RankedMasks(Masks):
         return tf.convert_to_tensor(self.scores)
 
     def draw(self, weights: Sequence[tf.Tensor], index: int = 0, jit_compile: bool = True):
-        return self.groups.multiply(self.mask(), weights)
+        return self.carried.multiply(self.mask(), weights)
 
     def best(self, weights: Sequence[tf.Tensor], tightness: Any = 1.0):
         return self.budget.top(self.method.scores(self._moment(weights)), tightness)

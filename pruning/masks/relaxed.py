@@ -56,7 +56,7 @@ class RelaxedMasks(Masks):
         return noisy_product(
             tf.convert_to_tensor(self.scores),
             weights,
-            self.groups,
+            self.carried,
             seed=self._noise_seed(index),
             temperature=self.temperature,
             settled=self.is_settled,

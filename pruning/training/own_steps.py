@@ -161,8 +161,8 @@ class _Step:
                     fix="take the decorator or the condition away; Keras compiles the step anyway",
                 )
             )
-        places = {id(target.variable): i for i, target in enumerate(pruned.targets)}
-        masked_gradients: list[Any] = [None] * len(pruned.targets)
+        places = {id(variable): i for i, variable in enumerate(pruned.masked_variables)}
+        masked_gradients: list[Any] = [None] * len(places)
         for gradient, variable in zip(gradients, variables, strict=True):
             if id(variable) in places and gradient is not None:
                 masked_gradients[places[id(variable)]] = tf.convert_to_tensor(gradient)
@@ -216,7 +216,7 @@ def _pull_back(pruned: Any, masked_gradients: list[Any], draw: int) -> tuple[lis
     """From gradients of masked weights to those of weights and scores."""
     if all(g is None for g in masked_gradients):
         return masked_gradients, None
-    weights = [target.variable for target in pruned.targets]
+    weights = pruned.masked_variables
     with tf.GradientTape() as tape:
         masked = [value for _, value in pruned.masked_weights(training=True, draw=draw)]
     upstream = [
