@@ -54,6 +54,9 @@ class PrunedModel(keras.Model):
         total_steps: length of the schedule in updates, an int64 weight; `fit` sets it.
         settled: 1 once the mask is fixed, an int64 weight.
         budget: where and how many weights are kept; `budget.k` in all.
+        carriers: the `Carriers` of filters whose masks are learned, else None.
+        outputs_unknown: whether filters are pruned that may be the model's outputs, because it
+            cannot be seen which are, and nobody said.
         trainable_variables: the weights, without `scores`, which no optimizer moves: their method
             does.
     """
@@ -99,7 +102,6 @@ class PrunedModel(keras.Model):
         self.model = model
         structure = parse_structure(structure, block)
         whole = output_variables(model) if structure.removes_outputs else set()
-        # Whether filters are pruned that may be the model's outputs, and nobody said so.
         self.outputs_unknown = whole is None and targets is None and exclude is None
         if target_indices is None:
             chosen, left = select(model, targets, exclude, whole or ())
@@ -122,7 +124,7 @@ class PrunedModel(keras.Model):
             groups,
             budget,
             ranking,
-            PruningSchedule() if schedule is None else schedule,
+            PruningSchedule(settle=structure.settle) if schedule is None else schedule,
             total_steps=self.explicit_total or 0,
             seed=seed,
             num_samples=self.num_samples,
@@ -146,7 +148,7 @@ class PrunedModel(keras.Model):
             "renew_statistics": bool(renew_statistics),
         }
         # One fused pass over weights, scores and moments instead of one for each operation.
-        self._fused_update = tf.function(self._update, jit_compile=True, autograph=False)
+        self._fused_update = tf.function(self._update_unsettled, jit_compile=True, autograph=False)
         self._own_training = defines_training(model)
         # Of an optimizer given by name; None while the rate is the user's.
         self._initial_rate: float | None = None
@@ -311,28 +313,40 @@ class PrunedModel(keras.Model):
             with tf.init_scope():
                 optimizer.build(self.trainable_variables)
         replicated = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        update = self._fused_update if self._fuses() and not replicated else self._update
-        return update(list(gradients), to_scores, optimizer)
+        if not self._fuses() or replicated:
+            return self._update(list(gradients), to_scores, optimizer)
+        # What happens once is compiled by itself: a program claims at each call the memory that
+        # its greatest branch would take.
+        due = self.masks.settles_next
+        logs = self._fused_update(list(gradients), to_scores, optimizer)
+        return self.masks.settle(due, self._target_weights(), logs)
 
-    def _update(self, gradients, to_scores, optimizer):
+    def _update_unsettled(self, gradients, to_scores, optimizer):
+        return self._update(gradients, to_scores, optimizer, settle=False)
+
+    def _update(self, gradients, to_scores, optimizer, settle=True):
         pairs = zip(gradients, self.trainable_variables, strict=True)
         known = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
         if known:
             optimizer.apply(*zip(*known, strict=True))
         if to_scores is not None:
             to_scores /= optimizer.scale_loss(tf.ones([]))
-        return self.update_masks(to_scores, self.compiled and optimizer is self.optimizer)
+        own_rate = self.compiled and optimizer is self.optimizer
+        return self.update_masks(to_scores, own_rate, settle)
 
-    def update_masks(self, to_scores: Any, own_rate: bool = True) -> dict[str, tf.Tensor]:
+    def update_masks(
+        self, to_scores: Any, own_rate: bool = True, settle: bool = True
+    ) -> dict[str, tf.Tensor]:
         """The part of `update` that comes after the weights' step.
 
         Args:
             to_scores: the gradient of `scores`, or None.
             own_rate: whether the learning rate follows, if it is ours.
+            settle: as for `Masks.project`.
         """
         self.masks.watch(self.trainable_variables)
         before = self.progress()
-        logs = self.masks.update(self._target_weights(), to_scores, self._fuses())
+        logs = self.masks.update(self._target_weights(), to_scores, self._fuses(), settle)
         if own_rate:
             self._follow(before)
         return logs

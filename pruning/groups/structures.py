@@ -16,6 +16,7 @@ from pruning.budgets.patterns import PatternBudget
 from pruning.budgets.segments import SegmentBudget
 from pruning.groups.groups import Grid, Groups
 from pruning.groups.targets import Target
+from pruning.training.schedules import PruningSchedule
 from tfgumbel.internal import validation
 
 
@@ -29,6 +30,8 @@ class Structure:
     # Whether a group is all that makes one output of a layer, so that the layers that give the
     # model's outputs are left alone unless `targets` names them.
     removes_outputs: ClassVar[bool] = False
+    # When the mask is fixed, unless a schedule is given.
+    settle: ClassVar[float] = PruningSchedule.SETTLE
 
     @classmethod
     def parse(cls, structure: Any, block: Any) -> "Structure | None":
@@ -96,6 +99,9 @@ class Filter(Structure):
 
     arguments = {"structure": "filter", "block": None}
     removes_outputs = True
+    # The noise of some dozens of masks does not average out, as that of thousands of weights does:
+    # what is kept trains better, and longer, without it.
+    settle = 0.5
 
     @classmethod
     def parse(cls, structure, block):

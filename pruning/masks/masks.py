@@ -183,7 +183,11 @@ class Masks(keras.layers.Layer):
             self.diverged.assign(tf.where(fine | (noted > 0), noted, step + 1))
 
     def update(
-        self, weights: Sequence[tf.Tensor], gradient: Any = None, jit_compile: bool = True
+        self,
+        weights: Sequence[tf.Tensor],
+        gradient: Any = None,
+        jit_compile: bool = True,
+        settle: bool = True,
     ) -> dict[str, tf.Tensor]:
         """Ends a step: the method learns from the gradient, then the budget projects.
 
@@ -191,12 +195,13 @@ class Masks(keras.layers.Layer):
             weights: tensors of the pruned variables, as the optimizer left them.
             gradient: of the loss to the scores, summed here over replicas; None for none.
             jit_compile: whether to compile with XLA.
+            settle: as for `project`.
 
         Returns:
             logs: as `project`.
         """
         if gradient is None or not self.method.uses_gradients:
-            return self.project(weights, jit_compile=jit_compile)
+            return self.project(weights, jit_compile=jit_compile, settle=settle)
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
             gradient = context.all_reduce(tf.distribute.ReduceOp.SUM, gradient)
@@ -204,10 +209,15 @@ class Masks(keras.layers.Layer):
         memory = self.method.observe(gradient, moment)
         for name, value in memory.items():
             self.memory[name].assign(value)
-        return self.project(weights, self._moved(moment._replace(memory=memory)), jit_compile)
+        moved = self._moved(moment._replace(memory=memory))
+        return self.project(weights, moved, jit_compile, settle)
 
     def project(
-        self, weights: Sequence[tf.Tensor], scores: Any = None, jit_compile: bool = True
+        self,
+        weights: Sequence[tf.Tensor],
+        scores: Any = None,
+        jit_compile: bool = True,
+        settle: bool = True,
     ) -> dict[str, tf.Tensor]:
         """Counts the step, and brings the scores back within the budget of the moment.
 
@@ -215,6 +225,8 @@ class Masks(keras.layers.Layer):
             weights: tensors of the pruned variables.
             scores: what to project; None for the current ones. A fixed mask stays.
             jit_compile: whether to compile with XLA.
+            settle: whether the mask is fixed here when that is due; False leaves it to a call of
+                `settle`, for which the scores stay as they are.
 
         Returns:
             logs: dict of float32 scalars: `density`, `temperature`, and `decided`, the share of
@@ -225,31 +237,66 @@ class Masks(keras.layers.Layer):
         temperature = self.temperature
         step = tf.convert_to_tensor(self.step) + 1
         progress = self.progress(step)
-        settled = self.is_settled
-        over = progress >= self.schedule.settle
+        settled, due = self.is_settled, self.settles_next
         s, multiplier = tf.cond(
-            settled,
+            settled | due,
             lambda: (current, multiplier),
-            lambda: tf.cond(
-                over,
-                lambda: (self.best(weights), multiplier),
-                lambda: self._feasible(
-                    current if scores is None else scores,
-                    weights,
-                    step,
-                    self.schedule.tightness(progress),
-                    multiplier,
-                    jit_compile,
-                ),
+            lambda: self._feasible(
+                current if scores is None else scores,
+                weights,
+                step,
+                self.schedule.tightness(progress),
+                multiplier,
+                jit_compile,
             ),
         )
         self.scores.assign(s)
         self.multiplier.assign(multiplier)
         self.fine_tuned.assign_add(tf.cast(settled, tf.int64))
-        self.settled.assign(tf.cast(tf.logical_or(over, settled), tf.int64))
         self.step.assign(step)
-        decided = mean(tf.cast(tf.logical_or(s <= 0.0, s >= 1.0), tf.float32))
-        return {"density": self.density, "temperature": temperature, "decided": decided}
+        logs = {**self._state(), "temperature": temperature}
+        return self.settle(due, weights, logs) if settle else logs
+
+    @property
+    def settles_next(self) -> tf.Tensor:
+        """Whether the next step is the one that fixes the mask, scalar boolean."""
+        over = self.progress(tf.convert_to_tensor(self.step) + 1) >= self.schedule.settle
+        return over & ~self.is_settled
+
+    def settle(
+        self, due: tf.Tensor, weights: Sequence[tf.Tensor], logs: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Fixes the mask if that is due: the part of `project` that happens once.
+
+        Args:
+            due: what `settles_next` was before the step.
+            weights: tensors of the pruned variables.
+            logs: of the step.
+
+        Returns:
+            logs: as they are now.
+        """
+
+        settled = self.settled
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # Replicas cannot agree on a value inside a branch.
+            current = tf.convert_to_tensor(self.scores)
+            self.scores.assign(tf.cond(due, lambda: self.best(weights), lambda: current))
+            settled.assign(tf.maximum(tf.convert_to_tensor(settled), tf.cast(due, tf.int64)))
+            return {**logs, **self._state()}
+
+        def fix():
+            self.scores.assign(self.best(weights))
+            settled.assign(1)
+            return {**logs, **self._state()}
+
+        # Not by a choice of values: that would copy the scores at every step.
+        return tf.cond(due, fix, lambda: tf.nest.map_structure(tf.identity, logs))
+
+    def _state(self) -> dict[str, tf.Tensor]:
+        scores = tf.convert_to_tensor(self.scores)
+        decided = mean(tf.cast(tf.logical_or(scores <= 0.0, scores >= 1.0), tf.float32))
+        return {"density": self.density, "decided": decided}
 
     def _moment(self, weights: Sequence[tf.Tensor]) -> Moment:
         return Moment(

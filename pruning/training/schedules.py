@@ -1,5 +1,7 @@
 """How temperature and budget move while masks are learned, as functions of progress in [0, 1]."""
 
+from typing import ClassVar
+
 import keras
 import tensorflow as tf
 
@@ -36,13 +38,15 @@ class PruningSchedule:
     [1.0, 0.515, 0.03, 0.03]
     """
 
+    SETTLE: ClassVar[float] = 0.8
+
     def __init__(
         self,
         initial_temperature: float = 1.0,
         final_temperature: float = 0.03,
         start: float = 0.05,
         end: float = 0.35,
-        settle: float = 0.8,
+        settle: float = SETTLE,
     ):
         validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")
         validation.temperature_tensor(final_temperature, tf.float32, name="final_temperature")

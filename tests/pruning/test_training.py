@@ -116,6 +116,45 @@ def test_fused_and_plain_steps_agree(monkeypatch):
     np.testing.assert_array_equal(runs[0][1], runs[1][1])
 
 
+@pytest.mark.parametrize("fuse_from", [1, 10**9])
+def test_the_step_that_fixes_the_mask(monkeypatch, fuse_from):
+    monkeypatch.setattr(masks, "FUSE_FROM", fuse_from)
+    pruned = tfgumbel.prune(network(), 0.5, seed=0, total_steps=5)  # fixed by the fourth
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(pruned.trainable_variables)
+    rng = np.random.default_rng(0)
+
+    @tf.function(autograph=False)
+    def step(to_scores):
+        return pruned.update([tf.ones(v.shape) for v in pruned.trainable_variables], to_scores)
+
+    pruned.compile(optimizer, "mse")
+    for number in range(1, 6):
+        before = pruned.scores.numpy()
+        logs = step(tf.constant(rng.normal(size=128), tf.float32))
+        settled, fine_tuned = int(pruned.settled), int(pruned.masks.fine_tuned)
+        assert (settled, fine_tuned, int(pruned.step)) == (number >= 4, number == 5, number)
+        assert (float(logs["decided"]) == 1.0) == (number >= 4)
+        if number == 4:
+            best = np.argsort(-before, kind="stable")[:64]
+            np.testing.assert_array_equal(np.flatnonzero(pruned.scores.numpy()), np.sort(best))
+            assert float(logs["density"]) == 0.5
+
+
+def test_a_compiled_step_has_no_room_for_what_happens_once(monkeypatch):
+    # The memory of a program is that of its greatest branch, at every step.
+    monkeypatch.setattr(masks, "FUSE_FROM", 1)
+    pruned = tfgumbel.prune(network(), 0.5, seed=0, total_steps=9)
+
+    def refuse(*_):
+        raise AssertionError("the final mask is part of the step")
+
+    monkeypatch.setattr(type(pruned.masks), "best", refuse)
+    gradients = [tf.zeros(v.shape) for v in pruned.trainable_variables]
+    pruned.update(gradients, tf.zeros([128]), keras.optimizers.SGD(0.1))
+    assert int(pruned.step) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,4 +1,4 @@
-"""Filters before a batch normalisation: what their masks multiply, and what scores learn from it."""
+"""Filters before a batch normalisation: what their masks multiply, and what scores learn."""
 
 import itertools
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfgumbel
+from pruning import PruningSchedule
 from pruning.groups.structures import STRUCTURES, parse_structure
 from tests.pruning.small_network import kernels_after, network
 
@@ -44,11 +45,21 @@ def test_input_blocks():
 
 def test_filters_fill_the_budget_as_far_as_they_fit():
     # Columns of 10 and of 8 weights: 37 = 3 * 10 with 7 over, 2 * 10 + 2 * 8 = 36, ...
-    pruned, (a, b) = kernels_after(k=37, structure="filter")
+    pruned, (a, b) = kernels_after(k=37, structure="filter", targets="kernel")
     counts = [np.count_nonzero(kernel, axis=0) for kernel in (a, b)]
     assert set(counts[0]) <= {0, 10} and set(counts[1]) <= {0, 8}
     unused = 37 - sum(map(sum, counts))
     assert 0 <= unused < 8, "no group that is out would still fit"
+
+
+def test_masks_of_filters_are_fixed_earlier():
+    settles = {
+        structure: tfgumbel.prune(network(), k, structure=structure).schedule.settle
+        for structure, k in (("unstructured", 0.5), ("filter", 0.5), ("2:4", None))
+    }
+    assert settles == {"unstructured": 0.8, "filter": 0.5, "2:4": 0.8}
+    own = PruningSchedule(settle=0.9)
+    assert tfgumbel.prune(network(), 0.5, structure="filter", schedule=own).schedule is own
 
 
 def test_two_of_four():
