@@ -160,10 +160,10 @@ def test_a_compiled_step_has_no_room_for_what_happens_once(monkeypatch):
     [
         {"method": "magnitude"},
         {"method": "random"},
-        {"method": "magnitude", "structure": "filter", "k": 0.5},
+        {"method": "magnitude", "structure": "filter", "k": 0.5, "targets": "kernel"},
         {"block": (1, 4), "num_samples": 2, "compile_arguments": {"steps_per_execution": 3}},
         {"structure": "2:4", "k": None},
-        {"structure": "filter", "hard": True},
+        {"structure": "filter", "hard": True, "targets": "kernel"},
         {"scope": "layer", "compile_arguments": {"jit_compile": True}},
         {"compile_arguments": {"run_eagerly": True}, "epochs": 2},
     ],

@@ -83,7 +83,7 @@ def test_a_budget_smaller_than_a_group_is_refused(arguments):
 
 
 def test_one_group_is_enough():
-    pruned = tfgumbel.prune(network(), 6, structure="filter", method="magnitude")
+    pruned = tfgumbel.prune(network(), 6, structure="filter", method="magnitude", targets="kernel")
     assert nonzero(pruned.finalize()) == 6
 
 
