@@ -71,6 +71,8 @@ class Graph:
 
     def reader(self, operation: Any) -> Any:
         """The one operation that reads what this one gives, None where it is not the only one."""
+        if operation not in self._operations:  # as none of a subclassed model's is
+            return None
         given = {id(tensor) for tensor in self._given[self._operations.index(operation)]}
         if not self.complete or any(id(tensor) in given for tensor in self.outputs):
             return None

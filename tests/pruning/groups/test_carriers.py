@@ -168,6 +168,8 @@ def test_a_training_of_its_own_moves_weights_and_scores_alike():
         pruned.compile(keras.optimizers.SGD(0.05), "mse")
         for _ in range(8):
             pruned.train_on_batch(x, y)
-        ends.append([pruned.scores.numpy(), *model.get_weights()])
+        # Moving statistics are renewed by the library's own step alone when the mask is fixed.
+        kept = [w.numpy() for w in model.weights if not w.name.startswith("moving_")]
+        ends.append([pruned.scores.numpy(), *kept])
     for a, b in zip(*ends, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
