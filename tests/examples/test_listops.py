@@ -514,6 +514,7 @@ def test_unbiased_estimators_against_enumeration(exact, estimator, num_samples):
     assert 5.0 * error < 0.05 * np.linalg.norm(gradient)
 
 
+@pytest.mark.slow
 def test_gumbel_rao_has_the_mean_of_straight_through_and_less_variance(exact):
     trained, _, gradient = exact
     crude = samples(trained, "straight_through_gumbel_softmax", temperature=0.3)
@@ -594,6 +595,7 @@ def test_accuracy_and_trees_are_those_of_the_reference(splits):
     assert trained.agreement(lines) == pytest.approx(100.0 * shared / total)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_accuracy(tmp_path):
     command = [sys.executable, "-m", "examples.listops.main", "--max_length=6", "--units=4"]
     command += ["--num_train=40", "--batch_size=10", "--epochs=2", "--num_samples=2"]
