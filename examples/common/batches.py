@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from examples.common.files import RunError
+
 
 def rows(data, step, batch_size, seed):
     """A step's rows of the data: the epoch's permutation is an index shuffle, so none is stored.
@@ -21,6 +23,14 @@ def rows(data, step, batch_size, seed):
     key = tf.stack([tf.cast(seed, tf.int64), step // batches])
     index = tf.random.experimental.index_shuffle(position, key, count - 1)
     return tf.nest.map_structure(lambda one: tf.gather(one, index), data)
+
+
+def check_size(batch_size, count):
+    """Raises a RunError if a batch is larger than the `count` training examples."""
+    if batch_size > count:
+        raise RunError(
+            f"--batch_size must be at most the {count:,} training examples. Received: {batch_size}."
+        )
 
 
 def noise_seed(step, seed):

@@ -39,11 +39,7 @@ class Training:
         self.model, self.loss, self.settings = model, loss, settings
         self.data = tf.nest.map_structure(tf.constant, data)
         self.count = len(tf.nest.flatten(data)[0])
-        if settings.batch_size > self.count:
-            raise RunError(
-                f"--batch_size must be at most the {self.count:,} training examples. "
-                f"Received: {settings.batch_size}."
-            )
+        batches.check_size(settings.batch_size, self.count)
         self.optimizer = make_optimizer(settings)
         self.optimizer.build(model.trainable_variables)
         self.step = 0

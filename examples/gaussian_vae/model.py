@@ -81,31 +81,35 @@ class Kind:
 
     Attributes:
         parameters: shape of what the encoder gives for one image.
-        variables: that the code has.
-        code: shape of one image's code.
+        code: shape of one image's code, its variables first.
         sampler: name of the layer that draws; "code" is the one that charges.
     """
 
     parameters: tuple[int, ...]
-    variables: int
     code: tuple[int, ...]
     sampler: str = "code"
 
+    @property
+    def variables(self):
+        """How many the code has."""
+        return self.code[0]
+
 
 KINDS = {
-    "gaussian": Kind(parameters=(40,), variables=20, code=(20,)),
-    "dirichlet": Kind(parameters=(10, 3), variables=10, code=(10, 3)),
-    "discrete": Kind(parameters=(20, 8), variables=20, code=(20, 8), sampler="classes"),
+    "gaussian": Kind(parameters=(40,), code=(20,)),
+    "dirichlet": Kind(parameters=(10, 3), code=(10, 3)),
+    "discrete": Kind(parameters=(20, 8), code=(20, 8), sampler="classes"),
 }
 
 
 def prior(kind):
     """p(z) of a kind, a TFP distribution whose batch shape is the code's variables."""
+    shape = KINDS[kind].code
     if kind == "gaussian":
-        return tfd.Normal(tf.zeros([20]), 1.0)
+        return tfd.Normal(tf.zeros(shape), 1.0)
     if kind == "dirichlet":
-        return tfd.Dirichlet(tf.ones([10, 3]))
-    return tfd.OneHotCategorical(logits=tf.zeros([20, 8]), dtype=tf.float32)
+        return tfd.Dirichlet(tf.ones(shape))
+    return tfd.OneHotCategorical(logits=tf.zeros(shape), dtype=tf.float32)
 
 
 def latents(settings):

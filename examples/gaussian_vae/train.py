@@ -1,7 +1,6 @@
 """Training by `model.fit` and callbacks, and the bounds of what was trained."""
 
 import dataclasses
-import pathlib
 
 import keras
 import numpy as np
@@ -142,14 +141,10 @@ def train(settings, folder, splits=None):
             f"divergence is charged in the end. Received: {settings.kl_warmup}."
         )
     splits = splits or load_images(settings)
-    if settings.batch_size > len(splits.train):
-        raise RunError(
-            f"--batch_size must be at most the {len(splits.train):,} training images. "
-            f"Received: {settings.batch_size}."
-        )
+    batches.check_size(settings.batch_size, len(splits.train))
     plain = dataclasses.asdict(settings)
-    decisive = {name: value for name, value in plain.items() if name != "data_dir"}
-    folder = claim(pathlib.Path(folder), decisive)
+    # The test's size too, unlike `decisive`: a result that is there is taken as it is.
+    folder = claim(folder, {name: value for name, value in plain.items() if name != "data_dir"})
     path, saved = folder / "result.json", folder / "model.keras"
     remedy = f"delete the folder {folder}"
     if path.exists():

@@ -6,16 +6,16 @@ squared distance to the image. In the test a piece goes where the best assignmen
 """
 
 import dataclasses
-import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from examples.common import batches, fitting
-from examples.common.files import RunError, read_json, reading, whole_file, write_json
+from examples.common.files import read_json, reading, whole_file, write_json
 from examples.common.permutations import PermutationSettings, make_layer
 from examples.common.runs import claim
+from examples.common.settings import decisive
 from examples.jigsaw import puzzles
 
 SHOWN = 10  # puzzles of the picture
@@ -114,15 +114,8 @@ def train(settings, folder, images=None):
     """
     images = images or puzzles.load(settings.dataset, settings.data_dir)
     whole = puzzles.crop(images.train, settings.grid)
-    if settings.batch_size > len(whole):
-        raise RunError(
-            f"--batch_size must be at most the {len(whole):,} training images. "
-            f"Received: {settings.batch_size}."
-        )
-    decisive = {
-        name: value for name, value in dataclasses.asdict(settings).items() if name != "data_dir"
-    }
-    folder = claim(pathlib.Path(folder), decisive)
+    batches.check_size(settings.batch_size, len(whole))
+    folder = claim(folder, decisive(settings))
     path, pictured = folder / "result.json", folder / "shown.npz"
     if path.exists():
         return _read(path, pictured)

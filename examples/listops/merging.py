@@ -11,7 +11,7 @@ import math
 import tensorflow as tf
 
 from examples.listops import rows, unmerging
-from examples.listops.cells import cell, product
+from examples.listops.cells import candidate_logits, cell, product
 
 
 def root(table, merge, merge_bias, query, *, tokens, lengths, draw):
@@ -119,10 +119,8 @@ class Forest:
         return self.lengths - 1 - step > 1
 
     def logits(self, score, step):
-        """Of the candidates, and which they are; one place is left to a sentence without any."""
-        left = tf.maximum(self.lengths - 1 - step, 1)
-        real = tf.range(self.bound - 1) < tf.expand_dims(left, 1)
-        return tf.where(real, score, -math.inf), real
+        """Of the candidates, and which they are."""
+        return candidate_logits(score, self.lengths - 1 - step)
 
     def _merge(self, step, state):
         """One step of those sentences that act."""

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from examples.listops import merging
-from examples.listops.cells import cell, product
+from examples.listops.cells import candidate_logits, cell, product
 
 # Steps from which on a loop in two parts saves more than compiling the second one costs.
 LONG = 12
@@ -121,9 +121,7 @@ class TreeLSTM(keras.Model):
         width = parents.shape[1]
         if width > 1:
             logits = product(parents[..., self.units :], self.query)[..., 0]
-            # One place is left to those that have none: what is drawn there is of no account.
-            real = tf.range(width) < tf.expand_dims(tf.maximum(left, 1), 1)
-            choice = draw(tf.where(real, logits / math.sqrt(self.units), -math.inf), step)
+            choice = draw(candidate_logits(logits / math.sqrt(self.units), left)[0], step)
         else:
             choice = tf.ones_like(parents[..., 0])
         # A sentence that is one node merges nothing more, and loses an empty place at the end.

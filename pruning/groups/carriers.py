@@ -21,9 +21,7 @@ from pruning.groups.graphs import graph_of
 from pruning.groups.groups import Grid, Groups
 from pruning.groups.targets import Target
 
-# Their filters make a channel each, of the axis that batch normalisation calls its own.
-PRODUCERS = (
-    keras.layers.Dense,
+CONVOLUTIONS = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
     keras.layers.Conv3D,
@@ -33,6 +31,9 @@ PRODUCERS = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
+# Their filters make a channel each, of the axis that batch normalisation calls its own. Those of a
+# separable convolution's first part do not.
+PRODUCERS = (keras.layers.Dense, *CONVOLUTIONS)
 # They act on every entry alike, so that a constant channel stays one.
 ELEMENTWISE = (
     keras.layers.Activation,

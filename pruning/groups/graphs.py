@@ -96,10 +96,6 @@ def _is_functional(operation: Any) -> bool:
     return isinstance(operation, keras.Model) and not isinstance(operation, keras.Sequential)
 
 
-def _is_input(operation: Any) -> bool:
-    return isinstance(operation, keras.layers.InputLayer)
-
-
 def _tensors(owner: Any, name: str) -> list[Any]:
     """Symbolic inputs or outputs; none where the owner does not know them."""
     try:

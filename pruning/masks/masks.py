@@ -276,7 +276,6 @@ class Masks(keras.layers.Layer):
         Returns:
             logs: as they are now.
         """
-
         settled = self.settled
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             # Replicas cannot agree on a value inside a branch.

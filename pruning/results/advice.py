@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from pruning.groups.carriers import CONVOLUTIONS
 from pruning.groups.targets import Target
 
 # Above this share of weights kept, XNNPACK ran unstructured zeros no faster than dense weights: an
@@ -40,18 +41,7 @@ def speed_notes(found: list[tuple[Target, np.ndarray]]) -> list[str]:
     return notes
 
 
-_CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
+_CONVOLUTIONS = (*CONVOLUTIONS, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 
 
 def lost_note(found: list[tuple[Target, np.ndarray]]) -> str | None:
