@@ -206,6 +206,20 @@ def test_temperatures_of_a_shape_are_those_of_each_variable(case: Case, shape) -
     np.testing.assert_allclose(for_temperature, summed, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("options", [(), (("num_samples", 5),)])
+def test_temperatures_of_the_last_of_three_axes_and_a_class_far_below(options) -> None:  # type: ignore[no-untyped-def]
+    case = Case(ESTIMATORS["gumbel_rao"], options)
+    logits, upstream = (np.random.default_rng(k).normal(size=(2, 3, 4, 5)) for k in range(2))
+    logits[..., 0] -= 80.0
+    seed = tf.constant([1, 2])
+    temperature = tf.constant([0.4, 0.9, 2.0, 5.0], tf.float64)
+    arguments = tf.constant(logits), tf.constant(upstream)
+    _, gradient, _ = run(case, *arguments, temperature, seed)
+    for index in range(4):
+        expected = run(case, *arguments, temperature[index], seed)[1]
+        np.testing.assert_allclose(gradient[:, :, index], expected[:, :, index], rtol=1e-9)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_temperatures_of_examples_whose_number_is_unknown(jit_compile: bool) -> None:
     case = Case(ESTIMATORS["gumbel_rao"])
