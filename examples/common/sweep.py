@@ -4,6 +4,7 @@ The learning rate of each is chosen on validation images, by short runs, with th
 """
 
 import dataclasses
+import functools
 import pathlib
 import re
 
@@ -14,6 +15,8 @@ from examples.common import binary_images, start
 from examples.common.files import read_json, whole_file, write_json
 
 FLAGS = flags.FLAGS
+# Where things lie on a machine is of no use to a reader of the results.
+PLACES = ("data_dir", "test_file")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -34,7 +37,17 @@ class Job:
     rate: float | None = None
 
 
-def command(run_dir, jobs, run, draw, publish, **options):
+def images(settings):
+    """The splits of a run on binary images, from the folder that a flag names."""
+    return _images(settings.dataset, FLAGS.data_dir, settings.binarization)
+
+
+@functools.lru_cache(maxsize=1)
+def _images(name, data_dir, binarization):
+    return binary_images.load(name, data_dir=data_dir, binarization=binarization)
+
+
+def command(run_dir, jobs, run, draw, publish, load=images, **options):
     """The command of a list of runs: its flags, and all that is not done yet.
 
     Args:
@@ -43,9 +56,11 @@ def command(run_dir, jobs, run, draw, publish, **options):
         run: callable (settings, folder, splits=, evaluate=) -> (trained, result).
         draw: callable (trained, folder) that leaves the pictures of a run in full.
         publish: as `on_result` of `do`.
+        load: as that of `do`; binary images, of which there is a flag `--data_dir` then.
         **options: others of `do`.
     """
-    flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
+    if load is images:
+        flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
     flags.DEFINE_string("run_dir", run_dir, "Of all runs.")
     flags.DEFINE_integer("first", None, "Runs to do, from the first of the list; none: all.")
 
@@ -59,7 +74,7 @@ def command(run_dir, jobs, run, draw, publish, **options):
             jobs[: FLAGS.first],
             FLAGS.run_dir,
             with_pictures,
-            data_dir=FLAGS.data_dir,
+            load=load,
             on_result=publish,
             **options,
         )
@@ -67,35 +82,33 @@ def command(run_dir, jobs, run, draw, publish, **options):
     start.run(main)
 
 
-def do(jobs, run_dir, run, *, rates, trial_steps, data_dir, on_result):
+def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="validation_bound"):
     """Does what is not done yet, in order.
 
     Args:
         jobs: `Job`s, the most wanted first.
         run_dir: folder of all of them.
         run: callable (settings, folder, splits=, evaluate=) that trains and leaves result.json.
+        load: callable (settings) -> the splits of a run; asked before each.
         rates: learning rates to choose from.
         trial_steps: steps of the runs that choose.
-        data_dir: of the data sets.
         on_result: callable (entries), after every run, with the `entry` of each so far.
+        metric: of the history, by which a rate is chosen; lower is better.
     """
-    run_dir, splits, tried, entries = pathlib.Path(run_dir), {}, {}, []
+    run_dir, tried, entries = pathlib.Path(run_dir), {}, []
 
     def done(settings, path, evaluate):
         result = path / "result.json"
         remedy = f"delete the folder {path}"
         if result.exists():
             found = read_json(result, remedy)
-            if not evaluate or found["settings"]["eval_images"] == settings.eval_images:
+            judged = [asked.get("eval_images") for asked in (found["settings"], vars(settings))]
+            if not evaluate or judged[0] == judged[1]:
                 return found
-        name = settings.dataset
-        if name not in splits:
-            splits[name] = binary_images.load(
-                name, data_dir=data_dir, binarization=settings.binarization
-            )
+        splits = load(settings)
         print(f"\n{path}", flush=True)
         keras.backend.clear_session()
-        run(settings, path, splits=splits[name], evaluate=evaluate)
+        run(settings, path, splits=splits, evaluate=evaluate)
         return read_json(result, remedy)
 
     for job in jobs:
@@ -108,7 +121,7 @@ def do(jobs, run_dir, run, *, rates, trial_steps, data_dir, on_result):
             for rate in rates:
                 trial = dataclasses.replace(settings, learning_rate=rate, **short)
                 result = done(trial, folder / f"rate-{rate:g}", evaluate=False)
-                bounds[rate] = result["history"][-1]["validation_bound"]
+                bounds[rate] = result["history"][-1][metric]
             tried[job.name] = bounds
         bounds = tried[job.tried_as or job.name]
         settings = dataclasses.replace(settings, learning_rate=min(bounds, key=bounds.get))
@@ -127,7 +140,7 @@ def mean_and_range(bounds):
 
 def entry(job, result, rates):
     """What a table and its reader need of one run: all but the machine's paths."""
-    settings = {name: value for name, value in result["settings"].items() if name != "data_dir"}
+    settings = {name: value for name, value in result["settings"].items() if name not in PLACES}
     return {
         "name": job.name,
         **result,

@@ -11,7 +11,7 @@ from absl import flags
 
 from examples.common import start
 from examples.common.settings import define_flags, from_flags
-from examples.listops import expressions, pictures, train
+from examples.listops import pictures, train
 
 FLAGS = flags.FLAGS
 _DEFAULTS = train.Settings()
@@ -45,16 +45,10 @@ def settings_from_flags():
     )
 
 
-def longest(lines, count=4):
-    """Some expressions for the picture: long ones, whose trees differ most."""
-    lists = [line for line in lines if sum(token < expressions.FIRST_DIGIT for token in line) > 1]
-    return sorted(lists or lines, key=len, reverse=True)[:count]
-
-
 def main():
     run_dir = pathlib.Path(FLAGS.run_dir)
     trained, result = train.run(settings_from_flags(), run_dir)
-    lines = longest(trained.splits.test)
+    lines = pictures.longest(trained.splits.test)
     path = pictures.trees(lines, trained.trees(lines), run_dir / "trees.png")
     print("Picture:", path, sep="\n  ")
     print(f"validation error: {min(one['validation_error'] for one in trained.history):.2f}%")

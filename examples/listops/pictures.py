@@ -6,6 +6,12 @@ from examples.listops import expressions
 TRUE, FALSE = figures.COLORS[0], figures.COLORS[1]
 
 
+def longest(lines, count=4):
+    """Some expressions for the picture: long ones, whose trees differ most."""
+    lists = [line for line in lines if sum(token < expressions.FIRST_DIGIT for token in line) > 1]
+    return sorted(lists or lines, key=len, reverse=True)[:count]
+
+
 def trees(lines, learned, path):
     """A row for each expression: its true tree at the left, the learned one at the right.
 

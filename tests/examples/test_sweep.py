@@ -12,7 +12,6 @@ from examples.common.files import write_json
 @pytest.fixture
 def done(monkeypatch):
     """Runs that were done, as (folder, rate, steps, evaluate)."""
-    monkeypatch.setattr(sweep.binary_images, "load", lambda name, **options: name)
     monkeypatch.setattr(sweep.keras.backend, "clear_session", lambda: None)  # seconds each
     return []
 
@@ -40,7 +39,8 @@ def test_each_job_runs_once_at_its_best_rate(tmp_path, done):
         sweep.Job("three", base, rate=0.5),
     ]
     seen = []
-    options = {"rates": (0.01, 0.03, 0.022), "trial_steps": 7, "data_dir": None}
+    options = {"rates": (0.01, 0.03, 0.022), "trial_steps": 7}
+    options["load"] = lambda settings: settings.dataset
 
     def do(some):
         sweep.do(some, tmp_path, run_into(done), on_result=seen.append, **options)

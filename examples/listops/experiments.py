@@ -1,0 +1,160 @@
+"""The runs beside the paper's table, by one command that may be stopped and started again.
+
+    python -m examples.listops.experiments --test_file=test_d20s.tsv.gz
+
+leaves runs/listops_experiments, results/listops.json and README's table.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+from absl import flags
+
+from examples.common import sweep
+from examples.listops import data, pictures, train
+
+FLAGS = flags.FLAGS
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results" / "listops.json"
+RATES = (0.03, 0.1, 0.2)
+TRIAL_STEPS = 2_000
+BASE = train.Settings(
+    optimizer="sgd", decay="constant", warmup_steps=0, epochs=10, batch_size=10, num_train=0
+)
+# Training lines by the bound on the length; 0: all that are left of 100,000 drawn.
+LINES = {10: 0, 25: 20_000, 50: 20_000}
+ST_GS, GUMBEL_RAO = "straight_through_gumbel_softmax", "gumbel_rao"
+# Paulus, Maddison and Krause 2021, Table 1: temperatures .01, .1, 1 for each length.
+PAPER = {
+    (ST_GS, "exact"): {10: "38.8 59.3 65.8", 25: "41.2 57.1 60.2", 50: "46.8 56.8 59.6"},
+    (GUMBEL_RAO, 10): {},
+    (GUMBEL_RAO, 100): {},
+    (GUMBEL_RAO, 1000): {10: "66.5 67.1 67.0", 25: "60.2 60.9 61.2", 50: "60.0 59.8 59.9"},
+    (GUMBEL_RAO, "exact"): {},
+    ("reinmax", "exact"): {},
+}
+TEMPERATURES = (0.01, 0.1, 1.0)
+
+
+def job(method, temperature, length=10, seed=0):
+    """A cell of the table; rates are tried at the first seed, and by exact Gumbel-Rao for draws."""
+    estimator, num_samples = method
+    settings = dataclasses.replace(
+        BASE,
+        estimator=estimator,
+        num_samples=num_samples,
+        temperature=temperature,
+        max_length=length,
+        batch_size=length,
+        num_train=LINES[length],
+        seed=seed,
+    )
+    tried = name_of((estimator, "exact"), temperature, 10)
+    name = name_of(method, temperature, length)
+    return sweep.Job(name, settings, tried_as=None if (name, seed) == (tried, 0) else tried)
+
+
+def name_of(method, temperature, length):
+    """Of a job."""
+    estimator, num_samples = method
+    draws = f"-{num_samples}" if estimator == GUMBEL_RAO else ""
+    heat = "" if temperature is None else f"-{temperature:g}"
+    return f"{length}-{estimator}{draws}{heat}"
+
+
+def cells(*methods):
+    """Methods with their temperatures."""
+    return [
+        (method, temperature)
+        for method in methods
+        for temperature in ((None,) if method[0] == "reinmax" else TEMPERATURES)
+    ]
+
+
+def jobs():
+    """All runs, the most wanted first."""
+    main = cells((ST_GS, "exact"), (GUMBEL_RAO, "exact"), ("reinmax", "exact"))
+    draws = cells((GUMBEL_RAO, 10), (GUMBEL_RAO, 100))
+    listed = [job(*cell) for cell in main + draws[:3]]
+    listed += [job(*cell, seed=1) for cell in main]
+    listed += [job(*cell) for cell in draws[3:]]
+    listed += [job(*cell, length=25) for cell in main]
+    listed += [job(*cell, seed=1) for cell in draws]
+    listed += [job(*cell) for cell in cells((GUMBEL_RAO, 1000))]
+    return listed + [job(*cell, length=50) for cell in main]
+
+
+def table(entries):
+    """README's table, of the runs that there are."""
+    rows = []
+    for length in LINES:
+        for method, temperature in cells(*PAPER):
+            name = name_of(method, temperature, length)
+            found = [entry for entry in entries if entry["name"] == name]
+            if not found:
+                continue
+            last = [100.0 - entry["history"][-1]["validation_error"] for entry in found]
+            columns = [
+                [100.0 - min(step["validation_error"] for step in one["history"]) for one in found],
+                last,
+                *([entry[key] for entry in found] for key in ("test_accuracy", "constituents")),
+            ]
+            estimator, num_samples = method
+            draws = f", {num_samples} draws" if isinstance(num_samples, int) else ""
+            exact = ", exact" if method == (GUMBEL_RAO, "exact") else ""
+            published = PAPER[method].get(length, "").split()
+            rows.append(
+                [
+                    f"`{estimator}`{draws}{exact}",
+                    "" if temperature is None else f"{temperature:g}",
+                    str(length),
+                    f"{found[0]['settings']['learning_rate']:g}",
+                    *map(sweep.mean_and_range, columns),
+                    published[TEMPERATURES.index(temperature)] if published else "",
+                ]
+            )
+    headings = ["estimator", "temperature", "tokens", "rate", "validation, best", "last epoch"]
+    return sweep.markdown([*headings, "test", "constituents", "paper"], rows)
+
+
+@functools.lru_cache(maxsize=1)
+def _splits(max_length, num_train, test_file):
+    return data.load(max_length, num_train=num_train or None, test_file=test_file)
+
+
+def load(settings):
+    """The lines of a run."""
+    return _splits(settings.max_length, settings.num_train, FLAGS.test_file)
+
+
+def run(settings, folder, *, splits, evaluate):
+    """One run; the test's lines take no time, so that short runs have them as well."""
+    settings = dataclasses.replace(settings, test_file=FLAGS.test_file)
+    return train.run(settings, folder, splits=splits)
+
+
+def draw(trained, folder):
+    """The trees of a run."""
+    lines = pictures.longest(trained.splits.test)
+    pictures.trees(lines, trained.trees(lines), folder / "trees.png")
+
+
+def publish(entries):
+    """Writes the results and README's table."""
+    sweep.publish(entries, table, RESULTS, HERE / "README.md")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("test_file", None, "Lines 'label TAB expression'; none: drawn.")
+    sweep.command(
+        "runs/listops_experiments",
+        jobs(),
+        run,
+        draw,
+        publish,
+        load=load,
+        rates=RATES,
+        trial_steps=TRIAL_STEPS,
+        metric="validation_error",
+    )
