@@ -5,6 +5,7 @@ The learning rate of each is chosen on validation images, by short runs, with th
 
 import dataclasses
 import functools
+import math
 import pathlib
 import re
 
@@ -13,6 +14,7 @@ from absl import flags
 
 from examples.common import binary_images, start
 from examples.common.files import read_json, whole_file, write_json
+from examples.common.training import Diverged
 
 FLAGS = flags.FLAGS
 # Where things lie on a machine is of no use to a reader of the results.
@@ -90,9 +92,10 @@ def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="valid
         run_dir: folder of all of them.
         run: callable (settings, folder, splits=, evaluate=) that trains and leaves result.json.
         load: callable (settings) -> the splits of a run; asked before each.
-        rates: learning rates to choose from.
+        rates: learning rates to choose from; one at which a run diverges is the worst.
         trial_steps: steps of the runs that choose.
-        on_result: callable (entries), after every run, with the `entry` of each so far.
+        on_result: callable (entries), after every run, with the `entry` of each so far, those that
+            diverged left out.
         metric: of the history, by which a rate is chosen; lower is better.
     """
     run_dir, tried, entries = pathlib.Path(run_dir), {}, []
@@ -108,7 +111,12 @@ def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="valid
         splits = load(settings)
         print(f"\n{path}", flush=True)
         keras.backend.clear_session()
-        run(settings, path, splits=splits, evaluate=evaluate)
+        try:
+            run(settings, path, splits=splits, evaluate=evaluate)
+        except Diverged as error:
+            print(error, flush=True)
+            diverged = {"settings": dataclasses.asdict(settings), "history": [], "diverged": True}
+            write_json(result, diverged)
         return read_json(result, remedy)
 
     for job in jobs:
@@ -121,11 +129,14 @@ def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="valid
             for rate in rates:
                 trial = dataclasses.replace(settings, learning_rate=rate, **short)
                 result = done(trial, folder / f"rate-{rate:g}", evaluate=False)
-                bounds[rate] = result["history"][-1][metric]
+                bounds[rate] = None if "diverged" in result else result["history"][-1][metric]
             tried[job.name] = bounds
         bounds = tried[job.tried_as or job.name]
-        settings = dataclasses.replace(settings, learning_rate=min(bounds, key=bounds.get))
+        best = min(bounds, key=lambda rate: math.inf if bounds[rate] is None else bounds[rate])
+        settings = dataclasses.replace(settings, learning_rate=best)
         result = done(settings, folder / f"seed-{settings.seed}", evaluate=True)
+        if "diverged" in result:
+            continue
         entries.append(entry(job, result, bounds))
         on_result(entries)
 

@@ -16,6 +16,10 @@ from examples.common.files import RunError, reading, whole_file, write_json
 from examples.common.settings import make_optimizer
 
 
+class Diverged(RunError):
+    """The loss of a run is no number any more."""
+
+
 class Training:
     """A model, its optimizer and its data: advanced, saved and restored.
 
@@ -99,7 +103,7 @@ class Training:
             seconds: float, that all steps took.
 
         Raises:
-            RunError: the loss is no number any more.
+            Diverged: the loss is no number any more.
         """
         settings = self.settings
         if (run_dir / "checkpoint.npz").exists():
@@ -117,7 +121,7 @@ class Training:
                     progress.update(self.step)
                 loss = float(np.mean(losses))
                 if not np.isfinite(loss):
-                    raise RunError(
+                    raise Diverged(
                         f"The loss is {loss} at step {self.step}. Lower --learning_rate, lengthen "
                         "--warmup_steps or set --clip_norm."
                     )

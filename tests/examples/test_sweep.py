@@ -7,6 +7,7 @@ import pytest
 from examples.common import sweep
 from examples.common.bound_training import BoundSettings
 from examples.common.files import write_json
+from examples.common.training import Diverged
 
 
 @pytest.fixture
@@ -64,6 +65,30 @@ def test_each_job_runs_once_at_its_best_rate(tmp_path, done):
     done.clear()
     do([sweep.Job("one", dataclasses.replace(base, eval_images=99))])
     assert done == [("seed-0", 0.022, 100, True)]
+
+
+def test_a_rate_at_which_a_run_diverges_is_the_worst_and_is_not_tried_again(tmp_path, done):
+    base = BoundSettings(steps=100, eval_images=50)
+    learn, seen = run_into(done), []
+
+    def run(settings, folder, *, splits, evaluate):
+        if settings.learning_rate > 0.02:
+            done.append(folder.name)
+            raise Diverged("The loss is nan at step 7.")
+        learn(settings, folder, splits=splits, evaluate=evaluate)
+
+    def do(jobs):
+        options = {"rates": (0.03, 0.01), "trial_steps": 7, "on_result": seen.append}
+        sweep.do(jobs, tmp_path, run, load=lambda settings: settings.dataset, **options)
+
+    do([sweep.Job("one", base)])
+    do([sweep.Job("one", base), sweep.Job("two", base, rate=0.5)])
+    assert [one if isinstance(one, str) else one[0] for one in done] == [
+        *("rate-0.03", "rate-0.01", "seed-0"),
+        "seed-0",
+    ]
+    assert [entry["name"] for entry in seen[-1]] == ["one"]  # nothing to say of the other
+    assert seen[-1][0]["rates"] == {"0.03": None, "0.01": pytest.approx(0.1)}
 
 
 def test_a_table_stands_between_its_marks(tmp_path):
