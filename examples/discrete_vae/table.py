@@ -20,6 +20,7 @@ from examples.common.console import console
 from examples.common.files import RunError, read_json, write_json
 from examples.common.runs import claim
 from examples.common.settings import decisive, define_flags, from_flags
+from examples.common.training import Diverged
 from examples.discrete_vae import measure, pages, train
 from examples.discrete_vae.rows import rows
 
@@ -176,7 +177,7 @@ def _selected(settings, run_dir, splits):
     def make():
         try:
             _, result = train.run(_plain(settings), run_dir, splits=splits, evaluate=False)
-        except RunError:  # its loss is no number any more
+        except Diverged:
             return {"bound": float("inf")}
         return {"bound": result["history"][-1]["validation_bound"]}
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from examples.common import binary_images
 from examples.common.estimator import NAMES
-from examples.common.files import RunError
+from examples.common.training import Diverged
 from examples.discrete_vae import measure, pages, rows, table, train
 
 TINY = table.Settings(
@@ -115,7 +115,7 @@ def test_a_row_takes_the_best_of_its_choices_and_is_done_once(splits, tmp_path, 
 
 def test_a_choice_that_diverges_is_not_chosen(splits, tmp_path, monkeypatch):
     def diverge(*_, **__):
-        raise RunError("The loss is nan at step 4.")
+        raise Diverged("The loss is nan at step 4.")
 
     monkeypatch.setattr(train, "run", diverge)
     assert table._selected(TINY, tmp_path, splits) == float("inf")
