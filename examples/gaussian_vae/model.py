@@ -16,53 +16,8 @@ import tensorflow_probability as tfp
 
 import tfgumbel
 from examples.common.belief_networks import bernoulli_log_likelihood
-from tfgumbel.objectives import categorical_kl
 
 tfd = tfp.distributions
-
-
-@keras.saving.register_keras_serializable(package="tfgumbel_examples")
-class UniformPrior(keras.layers.Layer):
-    """Hands logits on, and charges their classes for what they differ from equal odds.
-
-    For a discrete layer after it what `tfgumbel.SampleLayer` does for continuous latents: the
-    divergence, nats of all variables, is the metric `<name>_kl`, and at a weight a loss.
-
-    Args:
-        kl_weight: of the divergence in the losses; a weight of the layer, so it can be warmed up.
-        free_bits: nats up to which the divergence of a variable, a mean over the batch, costs the
-            same.
-    """
-
-    def __init__(self, kl_weight=1.0, free_bits=0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.free_bits = free_bits
-        self._kl_weight = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(kl_weight), trainable=False
-        )
-        self._kl_metric = keras.metrics.Mean(name=f"{self.name}_kl")
-
-    @property
-    def kl_weight(self):
-        """The divergence's weight in the losses, a scalar tensor."""
-        return tf.convert_to_tensor(self._kl_weight)
-
-    @kl_weight.setter
-    def kl_weight(self, value):
-        self._kl_weight.assign(value)
-
-    def call(self, logits):
-        divergence = tf.reduce_mean(categorical_kl(logits), axis=0)
-        self._kl_metric.update_state(tf.reduce_sum(divergence))
-        self.add_loss(self.kl_weight * tf.reduce_sum(tf.maximum(divergence, self.free_bits)))
-        return logits
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        weight = float(self.kl_weight)
-        return {**super().get_config(), "kl_weight": weight, "free_bits": self.free_bits}
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel_examples")
@@ -123,7 +78,7 @@ def latents(settings):
         uniform = {"concentration": [1.0, 1.0, 1.0]}
         return [tfgumbel.SampleLayer(dirichlet, ("Dirichlet", uniform), seed=seed, **charge)]
     sampler = tfgumbel.GumbelRaoLayer(settings.temperature, seed=seed, name="classes")
-    return [UniformPrior(**charge), sampler]
+    return [tfgumbel.KLDivergenceLayer(**charge), sampler]
 
 
 def build(settings, pixel_means):

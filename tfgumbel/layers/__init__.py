@@ -9,6 +9,7 @@ from tfgumbel.layers.gumbel_sinkhorn import GumbelSinkhornLayer
 from tfgumbel.layers.gumbel_softmax import GumbelSoftmaxLayer
 from tfgumbel.layers.gumbel_top_k import GumbelTopKLayer
 from tfgumbel.layers.hard_concrete import HardConcreteLayer
+from tfgumbel.layers.kl_divergence import KLDivergenceLayer
 from tfgumbel.layers.reinmax import ReinMaxLayer
 from tfgumbel.layers.sample import SampleLayer
 from tfgumbel.layers.straight_through import StraightThroughLayer
@@ -24,6 +25,7 @@ __all__ = [
     "GumbelSoftmaxLayer",
     "GumbelTopKLayer",
     "HardConcreteLayer",
+    "KLDivergenceLayer",
     "ReinMaxLayer",
     "SampleLayer",
     "StraightThroughGumbelSoftmaxLayer",

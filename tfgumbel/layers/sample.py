@@ -9,12 +9,13 @@ import tensorflow as tf
 from tfgumbel.distributions import abilities
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import checked_seed, next_seed
+from tfgumbel.layers.kl_divergence import ChargingLayer
 
 SampleInference: TypeAlias = Literal["sample", "mean"]
 
 
 @keras.saving.register_keras_serializable(package="tfgumbel")
-class SampleLayer(keras.layers.Layer):
+class SampleLayer(ChargingLayer):
     """Draws from a TensorFlow Probability distribution, pathwise: the Gaussian of a VAE, say.
 
     The inputs hold the distribution's parameters without constraints, one after the other on the
@@ -77,58 +78,27 @@ class SampleLayer(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        self._class = None if _is_function(distribution) else _class(distribution)
-        self._function: Callable[[Any], Any] | None = None if self._class else distribution
-        self.parameters: tuple[str, ...] = _parameters(self._class) if self._class else ()
-        self.prior = tuple(prior) if isinstance(prior, list) else prior  # as in a file
-        self._prior = _prior(self.prior, self._class)
-        self.free_bits = validation.finite_number("free_bits", free_bits)
+        chosen = None if _is_function(distribution) else _class(distribution)
+        prior = tuple(prior) if isinstance(prior, list) else prior  # as in a file
+        parsed = _prior(prior, chosen)
+        if kl_weight is not None and parsed is None:
+            raise ValueError(
+                validation.describe(
+                    "`kl_weight` has nothing to weigh.",
+                    expected="a prior, or no weight",
+                    received=kl_weight,
+                    fix='pass prior={"loc": 0.0, "scale": 1.0}, say',
+                )
+            )
+        super().__init__(kl_weight, free_bits, measured=parsed is not None, **kwargs)
+        self._class, self.prior, self._prior = chosen, prior, parsed
+        self._function: Callable[[Any], Any] | None = None if chosen else distribution
+        self.parameters: tuple[str, ...] = _parameters(chosen) if chosen else ()
         self.inference = validation.one_of("inference", inference, get_args(SampleInference))
-        self.supports_masking = True
         self.seed = checked_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         # As an attribute of the layer, and not of the generator alone, the state is a weight.
         self.seed_state = self.seed_generator.state
-        self._kl_weight: Any = None
-        if kl_weight is not None:
-            if self._prior is None:
-                raise ValueError(
-                    validation.describe(
-                        "`kl_weight` has nothing to weigh.",
-                        expected="a prior, or no weight",
-                        received=kl_weight,
-                        fix='pass prior={"loc": 0.0, "scale": 1.0}, say',
-                    )
-                )
-            initial = validation.finite_number("kl_weight", kl_weight)
-            self._kl_weight = self.add_weight(
-                name="kl_weight",
-                shape=(),
-                initializer=lambda shape, dtype: tf.constant(initial, dtype),
-                dtype="float32",
-                trainable=False,
-                autocast=False,
-            )
-        self._kl_metric = keras.metrics.Mean(name=f"{self.name}_kl") if self._prior else None
-
-    @property
-    def kl_weight(self) -> Any:
-        """The divergence's weight in the losses, a scalar tensor; None for none."""
-        return None if self._kl_weight is None else tf.convert_to_tensor(self._kl_weight)
-
-    @kl_weight.setter
-    def kl_weight(self, value: Any) -> None:
-        if self._kl_weight is None:
-            raise ValueError(
-                validation.describe(
-                    f"Layer {self.name!r} has no divergence among its losses.",
-                    expected="a layer constructed with a kl_weight",
-                    received=value,
-                    fix="construct it with kl_weight=0.0, to be raised later",
-                )
-            )
-        self._kl_weight.assign(validation.finite_number("kl_weight", float(value)))
 
     def build(self, input_shape: Any) -> None:
         if self._class is not None:
@@ -193,12 +163,7 @@ class SampleLayer(keras.layers.Layer):
             divergence = abilities.kl_divergence(distribution, prior)
         except NotImplementedError:  # TFP's, where it knows no closed form.
             divergence = distribution.log_prob(sample) - prior.log_prob(sample)
-        per_variable = tf.reduce_mean(divergence, axis=0)
-        if self._kl_metric is not None:
-            self._kl_metric.update_state(tf.reduce_sum(per_variable))
-        if self._kl_weight is not None:
-            charged = tf.maximum(per_variable, tf.cast(self.free_bits, per_variable.dtype))
-            self.add_loss(tf.cast(self.kl_weight, charged.dtype) * tf.reduce_sum(charged))
+        self._charge(divergence)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self._class is None:
@@ -220,8 +185,6 @@ class SampleLayer(keras.layers.Layer):
             **super().get_config(),
             "distribution": self._class.__name__ if self._class else _registered(self._function),
             "prior": self.prior,
-            "kl_weight": None if self._kl_weight is None else float(self.kl_weight),
-            "free_bits": self.free_bits,
             "inference": self.inference,
             "seed": self.seed,
         }
