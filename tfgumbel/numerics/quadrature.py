@@ -20,8 +20,9 @@ above but a_j v_j and a_j is a sum over classes. So the classes are summed over,
 evaluated, on the basis alone: each (e, t) node costs a few products per variable, not per class.
 Two classes need a single integral.
 
-Classes come first and variables last in all that follows, so that sums over classes are sums of
-contiguous rows, and variables go by in chunks, so that their rows stay in a core's cache.
+Sums over few classes are sums of contiguous rows, of an array with classes first; those over many
+are products of small matrices, one a variable. Variables go by in chunks, so that what is formed of
+them stays in a core's cache.
 """
 
 import functools
@@ -33,7 +34,9 @@ import tensorflow as tf
 from tfgumbel.numerics import quadrature_series
 
 # Logits in one chunk of variables.
-_CHUNK_SIZE = 2**15
+_CHUNK_SIZE = 2**14
+# From here on a product of matrices for each variable is faster than sums of rows.
+_MANY_CLASSES = 16
 
 
 @tf.autograph.experimental.do_not_convert
@@ -109,13 +112,61 @@ def bernoulli_gumbel_rao_vjp(
     return scale * _evaluate(basis, weight), grad_temperature
 
 
-class _Losers(NamedTuple):
-    """What the losing classes of a chunk of variables contribute."""
+class _ClassesFirst:
+    """The basis of few classes, values in [num_classes, rows]: sums are sums of contiguous rows."""
 
-    sample: tf.Tensor  # [num_classes, rows]
-    centred: tf.Tensor  # v_j - v_i, [num_classes, rows]
-    scale: tf.Tensor  # p_j^k, and 0 for the winner, [num_classes, rows]
-    basis: list[tf.Tensor]  # SIZE of [num_classes, rows]
+    axis = 0
+
+    def __init__(self, log_probs: tf.Tensor):
+        self._basis = quadrature_series.basis(log_probs)
+
+    def sums(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Sums over the classes of the basis times each of the values, [SIZE, rows]."""
+        return [tf.stack([tf.reduce_sum(f * x, axis=0) for f in self._basis]) for x in values]
+
+    def evaluate(self, coefficients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The functions of the coefficients, each [SIZE, rows], for every class."""
+        return [_evaluate(self._basis, one) for one in coefficients]
+
+
+class _ClassesLast:
+    """The basis of many classes, values in [rows, num_classes]: a row's sums are matrix products.
+
+    The basis is a product of two short ones, so that the products are [2 COARSE, num_classes] by
+    [num_classes, FINE] for two kinds of values, and neither the SIZE functions nor their products
+    with the values are ever formed.
+    """
+
+    axis = 1
+
+    def __init__(self, log_probs: tf.Tensor):
+        self._coarse, fine = quadrature_series.factors(log_probs)
+        self._fine = tf.stack(fine, axis=1)
+
+    def sums(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """As of `_ClassesFirst`."""
+        weighted = tf.stack([c * x for x in values for c in self._coarse], axis=1)
+        products = tf.matmul(weighted, self._fine, transpose_b=True)
+        shape = [-1, len(values), quadrature_series.SIZE]
+        return tf.unstack(tf.transpose(tf.reshape(products, shape), [1, 2, 0]))
+
+    def evaluate(self, coefficients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """As of `_ClassesFirst`."""
+        coarse, fine = len(self._coarse), self._fine.shape[1]
+        by_row = tf.transpose(tf.stack(coefficients), [2, 0, 1])
+        parts = tf.reshape(by_row, [-1, len(coefficients) * coarse, fine]) @ self._fine
+        parts = tf.unstack(parts, axis=1)
+        groups = [parts[first : first + coarse] for first in range(0, len(parts), coarse)]
+        return [_evaluate(self._coarse, group) for group in groups]
+
+
+class _Losers(NamedTuple):
+    """What the losing classes of a chunk of variables contribute; classes on `basis.axis`."""
+
+    basis: _ClassesFirst | _ClassesLast
+    sample: tf.Tensor
+    centred: tf.Tensor  # v_j - v_i
+    scale: tf.Tensor  # p_j^k, and 0 for the winner
     moment: tf.Tensor  # Sum over the losers of the basis, [SIZE, rows]
     moment_v: tf.Tensor  # Sum over the losers of the basis times centred v, [SIZE, rows]
 
@@ -123,21 +174,24 @@ class _Losers(NamedTuple):
 def _losers(
     logits: tf.Tensor, sample: tf.Tensor, upstream: tf.Tensor, temperature: tf.Tensor
 ) -> _Losers:
-    logits, sample, upstream = (tf.transpose(x) for x in (logits, sample, upstream))
-    logits -= tf.reduce_max(logits, axis=0)
-    log_probs = logits - tf.math.log(tf.reduce_sum(tf.exp(logits), axis=0))
-    centred = upstream - tf.reduce_sum(upstream * sample, axis=0)
+    num_classes = logits.shape[-1]
+    few = num_classes is not None and num_classes < _MANY_CLASSES
+    axis = _ClassesFirst.axis if few else _ClassesLast.axis
+    if few:
+        logits, sample, upstream = (tf.transpose(x) for x in (logits, sample, upstream))
+    logits -= tf.reduce_max(logits, axis, keepdims=True)
+    log_probs = logits - tf.math.log(tf.reduce_sum(tf.exp(logits), axis, keepdims=True))
+    centred = upstream - tf.reduce_sum(upstream * sample, axis, keepdims=True)
     scale = tf.exp(quadrature_series.power(temperature) * log_probs) * (1.0 - sample)
-    basis = quadrature_series.basis(log_probs)
-    moment, moment_v = (
-        tf.stack([tf.reduce_sum(function * values, axis=0) for function in basis])
-        for values in (scale, scale * centred)
-    )
-    return _Losers(sample, centred, scale, basis, moment, moment_v)
+    basis = _ClassesFirst(log_probs) if few else _ClassesLast(log_probs)
+    moment, moment_v = basis.sums([scale, scale * centred])
+    return _Losers(basis, sample, centred, scale, moment, moment_v)
 
 
-def _evaluate(basis: list[tf.Tensor], coefficients: tf.Tensor) -> tf.Tensor:
-    return tf.add_n([f * c for f, c in zip(basis, tf.unstack(coefficients), strict=True)])
+def _evaluate(basis: list[tf.Tensor], coefficients: tf.Tensor | list[tf.Tensor]) -> tf.Tensor:
+    if isinstance(coefficients, tf.Tensor):
+        coefficients = tf.unstack(coefficients)
+    return tf.add_n([f * c for f, c in zip(basis, coefficients, strict=True)])
 
 
 def _logits_product(
@@ -154,9 +208,10 @@ def _logits_product(
     sum_a = 1.0 + tf.matmul(weight, losers.moment, transpose_a=True)
     sum_av = tf.matmul(weight, losers.moment_v, transpose_a=True)
     back = series.weight * series.nodes
-    total, total_v = (_evaluate(losers.basis, back @ (joint * x)) for x in (sum_a, sum_av))
+    total, total_v = losers.basis.evaluate([back @ (joint * x) for x in (sum_a, sum_av)])
     grad = losers.scale * (losers.centred * total - total_v)
-    return tf.transpose(grad - losers.sample * tf.reduce_sum(grad, axis=0))
+    grad -= losers.sample * tf.reduce_sum(grad, losers.basis.axis, keepdims=True)
+    return tf.transpose(grad) if losers.basis.axis == 0 else grad
 
 
 def _temperature_product(

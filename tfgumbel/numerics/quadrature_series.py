@@ -81,15 +81,20 @@ def power(temperature: tf.Tensor) -> tf.Tensor:
     return 1.0 / tf.maximum(temperature, 1.0)
 
 
-def basis(log_probs: tf.Tensor) -> list[tf.Tensor]:
-    """The basis functions, `SIZE` tensors shaped as the input."""
+def factors(log_probs: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """The two families whose products are the basis: `COARSE` and `FINE` tensors as the input."""
     x = tf.maximum(log_probs, _FLOOR)
     z = 1.0 + _STRETCH * x / (_BEND - x)
     second = 2.0 * z * z - 1.0
     fourth = 2.0 * second * second - 1.0
-    fine = [tf.ones_like(z), z, second, z * (2.0 * second - 1.0)]
-    coarse = [fourth, 2.0 * fourth * fourth - 1.0]
-    return fine + [c * f if j else c for c in coarse for j, f in enumerate(fine)]
+    one = tf.ones_like(z)
+    return [one, fourth, 2.0 * fourth * fourth - 1.0], [one, z, second, z * (2.0 * second - 1.0)]
+
+
+def basis(log_probs: tf.Tensor) -> list[tf.Tensor]:
+    """The basis functions, `SIZE` tensors shaped as the input."""
+    coarse, fine = factors(log_probs)
+    return fine + [c * f if j else c for c in coarse[1:] for j, f in enumerate(fine)]
 
 
 def inverse_square_nodes(
