@@ -4,6 +4,10 @@
 
 prints a line of JSON; `run` starts such processes and puts them beside each other. At a small size
 the difference is what XLA takes to compile, at a large one what each weight takes.
+
+With oneDNN, which is TensorFlow's default, large tensors come from a pool that gives no memory back
+and leaves gaps: the process then holds more than its tensors ever need at once. `run` switches it
+off unless the environment says otherwise, so that what is measured is the program's.
 """
 
 import json
@@ -76,7 +80,7 @@ def run(sizes: Sequence[int], advance: Callable[[], Any] = lambda: None) -> list
 
     Returns:
         results: those of `measure`, and `copies`: by how many times the bytes of the weights the
-        training's peak is above that of the dense model.
+        training's peak is above that of the dense model; `peak_copies`, likewise with `finalize`.
     """
     results = []
     for weights in sizes:
@@ -84,7 +88,8 @@ def run(sizes: Sequence[int], advance: Callable[[], Any] = lambda: None) -> list
         for method in METHODS:
             result = _child({"method": method, "weights": weights})
             dense = result["training_bytes"] if method == "dense" else dense
-            result["copies"] = (result["training_bytes"] - dense) / result["weight_bytes"]
+            for name, measured in (("copies", "training_bytes"), ("peak_copies", "peak_bytes")):
+                result[name] = (result[measured] - dense) / result["weight_bytes"]
             results.append(result)
             advance()
     return results
@@ -96,7 +101,7 @@ def _child(request: dict[str, Any]) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         check=True,
         cwd=common.REPOSITORY,
-        env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+        env={"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", **os.environ},
     )
     return json.loads(completed.stdout)
 

@@ -12,6 +12,7 @@ import pathlib
 from absl import flags
 
 from examples.common import sweep
+from examples.common.training import Diverged
 from examples.listops import data, pictures, train
 
 FLAGS = flags.FLAGS
@@ -85,6 +86,10 @@ def jobs():
     return listed + [job(*cell, length=50) for cell in main]
 
 
+def _error(evaluation):
+    return evaluation["validation_error"]
+
+
 def table(entries):
     """README's table, of the runs that there are."""
     rows = []
@@ -94,12 +99,18 @@ def table(entries):
             found = [entry for entry in entries if entry["name"] == name]
             if not found:
                 continue
-            last = [100.0 - entry["history"][-1]["validation_error"] for entry in found]
-            columns = [
-                [100.0 - min(step["validation_error"] for step in one["history"]) for one in found],
-                last,
-                *([entry[key] for entry in found] for key in ("test_accuracy", "constituents")),
-            ]
+            best, last, test, trees = (
+                sweep.mean_and_range(values)
+                for values in (
+                    [100.0 - min(map(_error, entry["history"])) for entry in found],
+                    [100.0 - _error(entry["history"][-1]) for entry in found],
+                    [entry["test_accuracy"] for entry in found],
+                    [entry["constituents"] for entry in found],
+                )
+            )
+            diverged = sum("diverges" in entry for entry in found)
+            if diverged:
+                last = f"{diverged} of {len(found)} diverged"
             estimator, num_samples = method
             draws = f", {num_samples} draws" if isinstance(num_samples, int) else ""
             exact = ", exact" if method == (GUMBEL_RAO, "exact") else ""
@@ -110,7 +121,7 @@ def table(entries):
                     "" if temperature is None else f"{temperature:g}",
                     str(length),
                     f"{found[0]['settings']['learning_rate']:g}",
-                    *map(sweep.mean_and_range, columns),
+                    *(best, last, test, trees),
                     published[TEMPERATURES.index(temperature)] if published else "",
                 ]
             )
@@ -129,9 +140,20 @@ def load(settings):
 
 
 def run(settings, folder, *, splits, evaluate):
-    """One run; the test's lines take no time, so that short runs have them as well."""
+    """One run; of one that diverges, the weights that were best on validation until then.
+
+    The test's lines take no time, so that short runs have them as well.
+    """
     settings = dataclasses.replace(settings, test_file=FLAGS.test_file)
-    return train.run(settings, folder, splits=splits)
+    try:
+        return train.run(settings, folder, splits=splits)
+    except Diverged:
+        best = folder / "best.npz"
+        if not best.exists():
+            raise
+        trained = train.Training(settings, splits)
+        trained.restore(best)
+        return trained, train.finish(trained, folder, trained.seconds, diverges=True)
 
 
 def draw(trained, folder):

@@ -238,7 +238,22 @@ def run(settings, run_dir, *, splits=None):
         validate=lambda: 100.0 - trained.accuracy(trained.splits.validation),
         metric="validation_error",
     )
-    result = trained.finish(
+    return trained, finish(trained, run_dir, seconds)
+
+
+def finish(trained, run_dir, seconds, **measured):
+    """Tests the weights as they are and writes result.json.
+
+    Args:
+        trained: a `Training`.
+        run_dir: as of `run`.
+        seconds: that its steps took.
+        **measured: what else there is to say.
+
+    Returns:
+        result: dict, as saved.
+    """
+    return trained.finish(
         run_dir,
         seconds,
         options=trained.options,
@@ -246,5 +261,5 @@ def run(settings, run_dir, *, splits=None):
         test_lines=len(trained.splits.test),
         test_accuracy=trained.accuracy(trained.splits.test),
         constituents=trained.agreement(trained.splits.test[:500]),
+        **measured,
     )
-    return trained, result

@@ -98,10 +98,10 @@ def finalize(pruned: Any, fine_tune: Mapping[str, Any] | None = None) -> keras.M
     """
     check_finite(pruned.model)
     _warn_if_early(pruned)
-    masks = pruned.masks.groups.expand(pruned.final_mask())
+    # As truth values at once: a float for every weight would be held to the end.
+    kept = [tf.cast(m, tf.bool) for m in pruned.masks.groups.expand(pruned.final_mask())]
     model = pruned.model
     position = {id(variable): i for i, variable in enumerate(model.weights)}
-    kept = [tf.cast(mask, tf.bool) for mask in masks]
     values = []
     for target, keep in zip(pruned.targets, kept, strict=True):
         weight = tf.convert_to_tensor(target.variable)

@@ -22,12 +22,15 @@ def test_copies_are_counted_from_the_dense_training_of_the_same_size(monkeypatch
     def child(request):
         sizes.append(request["weights"])
         factor = request["weights"] // 100
-        return {"weight_bytes": 400 * factor, "training_bytes": peaks[request["method"]] * factor}
+        training = peaks[request["method"]] * factor
+        sizes_of = {"training_bytes": training, "peak_bytes": training + 200 * factor}
+        return {"weight_bytes": 400 * factor, **sizes_of}
 
     monkeypatch.setattr(memory, "_child", child)
     advanced = []
     results = memory.run([100, 300], lambda: advanced.append(1))
     assert [result["copies"] for result in results] == [0, 8, 6] * 2
+    assert [result["peak_copies"] for result in results] == [0.5, 8.5, 6.5] * 2
     assert sizes == [100] * 3 + [300] * 3 and len(advanced) == 6
 
 
