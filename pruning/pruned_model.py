@@ -124,7 +124,7 @@ class PrunedModel(keras.Model):
             groups,
             budget,
             ranking,
-            PruningSchedule(settle=structure.settle) if schedule is None else schedule,
+            structure.schedule() if schedule is None else schedule,
             total_steps=self.explicit_total or 0,
             seed=seed,
             num_samples=self.num_samples,

@@ -2,6 +2,7 @@
 
 python -m benchmarks.pruning
 python -m benchmarks.pruning --quality --data_dir=$HOME/tensorflow_datasets
+python -m benchmarks.pruning --suites=filters
 """
 
 import json
@@ -11,7 +12,14 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks import common
-from benchmarks.pruning import export_suite, memory, projection_suite, quality_suite, step_suite
+from benchmarks.pruning import (
+    export_suite,
+    filter_suite,
+    memory,
+    projection_suite,
+    quality_suite,
+    step_suite,
+)
 from benchmarks.pruning.tables import table_of
 from examples.common.console import Progress, console
 from tfgumbel.internal.files import write_json
@@ -19,7 +27,16 @@ from tfgumbel.internal.files import write_json
 FLAGS = flags.FLAGS
 SUITES = ("steps", "projection", "export", "memory")
 
-flags.DEFINE_list("suites", list(SUITES), f"Among {', '.join(SUITES)}.")
+flags.DEFINE_list(
+    "suites", list(SUITES), f"Among {', '.join(SUITES)}, and filters: accuracy of whole filters."
+)
+flags.DEFINE_string("dataset", "digits", "Of the filters' suite; others than digits: TFDS.")
+flags.DEFINE_integer("images", None, "Training images of the filters' suite; none: all.")
+flags.DEFINE_integer("filter_epochs", filter_suite.EPOCHS, "Of the filters' suite.")
+flags.DEFINE_list("filter_seeds", list(map(str, filter_suite.SEEDS)), "Of the filters' suite.")
+flags.DEFINE_list("filter_methods", list(filter_suite.METHODS), "Of the filters' suite.")
+flags.DEFINE_list("budgets", list(map(str, filter_suite.BUDGETS)), "Of the filters' suite.")
+flags.DEFINE_integer("validation", 0, "Filters: test on the last so many training images.")
 flags.DEFINE_bool("quality", False, "Also the accuracy at each budget, on MNIST: hours.")
 flags.DEFINE_string("data_dir", None, "Directory of TFDS data sets; none: TFDS's own.")
 flags.DEFINE_list("cases", [], "Of the quality suite, such as lenet300/0.01; none: all.")
@@ -100,6 +117,24 @@ def main(argv):
             )
         columns = {"method": "", "weights": ",", "training GB": ".2f", "peak GB": ".2f"}
         out.print(table_of("peak memory", rows, {**columns, "copies": ".1f"}))
+    if "filters" in FLAGS.suites:
+        with Progress("filters", 1, unit="trainings", to=out) as progress:
+            rows = filter_suite.run(
+                FLAGS.dataset,
+                FLAGS.data_dir,
+                images=FLAGS.images,
+                epochs=FLAGS.filter_epochs,
+                budgets=tuple(map(float, FLAGS.budgets)),
+                methods=tuple(FLAGS.filter_methods),
+                seeds=tuple(map(int, FLAGS.filter_seeds)),
+                validation=FLAGS.validation,
+                done=result.get("filters", {}).get("results", []),
+                save=lambda rows: save("filters", rows),
+                progress=progress,
+            )
+        columns = {"dataset": "", "normalised": "", "k": "", "method": "", "seeds": ""}
+        columns |= {"mean": ".2f", "error": ".2f", "ahead": "+.2f", "ahead_error": ".2f"}
+        out.print(table_of("filters: test accuracy, %", filter_suite.summary(rows), columns))
     if FLAGS.quality:
         done = result.get("quality", {}).get("results", [])
         with Progress("accuracy", len(quality_suite.SUITE), unit="trainings", to=out) as progress:

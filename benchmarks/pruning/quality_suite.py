@@ -139,7 +139,12 @@ def run(
     Returns:
         results: one dict a run.
     """
-    results = [result for result in done or [] if result["defaults"] == defaults(result["method"])]
+    # Results of before masks had a noise scale are of 1.
+    results = [
+        result
+        for result in done or []
+        if {"noise_scale": 1.0, **result["defaults"]} == defaults(result["method"])
+    ]
     finished = {_key(result) for result in results}
     data = data_sets.load("mnist", data_dir)
     tried: dict[str, tuple[float | None, ...]] = {"learned": (None,), "magnitude": rates}

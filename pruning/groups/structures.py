@@ -32,6 +32,8 @@ class Structure:
     removes_outputs: ClassVar[bool] = False
     # When the mask is fixed, unless a schedule is given.
     settle: ClassVar[float] = PruningSchedule.SETTLE
+    # What multiplies the noise of masks that are learned, unless a schedule is given.
+    noise_scale: ClassVar[float] = 1.0
 
     @classmethod
     def parse(cls, structure: Any, block: Any) -> "Structure | None":
@@ -41,6 +43,10 @@ class Structure:
             ValueError: they mean this class, and are out of range.
         """
         raise NotImplementedError
+
+    def schedule(self) -> PruningSchedule:
+        """The schedule of these groups, unless one is given."""
+        return PruningSchedule(settle=self.settle, noise_scale=self.noise_scale)
 
     def steps(self, target: Target) -> list[int]:
         """Length of a group along each axis of a target."""
@@ -102,6 +108,9 @@ class Filter(Structure):
     # The noise of some dozens of masks does not average out, as that of thousands of weights does:
     # what is kept trains better, and longer, without it.
     settle = 0.5
+    # For the same reason: weights under the full noise of such masks train as under a dropout of
+    # 1/2, and its gradients drown what filters are worth.
+    noise_scale = 0.5
 
     @classmethod
     def parse(cls, structure, block):

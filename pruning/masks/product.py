@@ -19,6 +19,7 @@ def noisy_product(
     settled: tf.Tensor,
     hard: bool = False,
     score_gradient: str = "reinmax",
+    noise_scale: float = 1.0,
     jit_compile: bool = True,
 ) -> list[tf.Tensor]:
     """Multiplies every weight by a relaxed mask drawn with its group's score.
@@ -39,6 +40,7 @@ def noisy_product(
         settled: scalar boolean tensor; if true the scores are 0 or 1 and are the mask themselves.
         hard: whether the forward mask is rounded to 0 or 1.
         score_gradient: a name of `SLOPES`.
+        noise_scale: of the logistic noise, > 0; see `relaxation`.
         jit_compile: whether to compile with XLA.
 
     Returns:
@@ -50,12 +52,21 @@ def noisy_product(
     @tf.custom_gradient
     def multiply(scores, seed, temperature, settled, *weights):
         mask, masked, _ = forward(
-            scores, seed, temperature, settled, weights, groups, hard, jit_compile
+            scores, seed, temperature, settled, weights, groups, hard, noise_scale, jit_compile
         )
 
         def gradient(*upstream):
             to_scores, to_weights = backward(
-                upstream, mask, scores, temperature, settled, weights, groups, hard, score_gradient
+                upstream,
+                mask,
+                scores,
+                temperature,
+                settled,
+                weights,
+                groups,
+                hard,
+                score_gradient,
+                noise_scale,
             )
             return (to_scores, None, None, None, *to_weights)
 
@@ -71,11 +82,11 @@ def _rounded(mask, hard):
 
 # The branches are inside the compiled functions: a gradient through tf.cond around a custom
 # gradient would need tensors of its branch that no output carries.
-def _forward(scores, seed, temperature, settled, weights, groups, hard, jit_compile):
+def _forward(scores, seed, temperature, settled, weights, groups, hard, noise_scale, jit_compile):
     def draw():
         noise = mask_noise(scores, seed, temperature, jit_compile)
         # A score of 0 is out: the limit of its mask as s tends to 0, at any temperature below 1.
-        return tf.where(scores > 0.0, mask_at(scores, noise, temperature), 0.0), noise
+        return tf.where(scores > 0.0, mask_at(scores, noise, temperature, noise_scale), 0.0), noise
 
     mask, noise = tf.cond(settled, lambda: (scores, scores), draw)
     # The noise is returned because a compiler would otherwise fuse its generator into what uses
@@ -83,7 +94,18 @@ def _forward(scores, seed, temperature, settled, weights, groups, hard, jit_comp
     return mask, groups.multiply(_rounded(mask, hard), weights), noise
 
 
-def _backward(upstream, mask, scores, temperature, settled, weights, groups, hard, score_gradient):
+def _backward(
+    upstream,
+    mask,
+    scores,
+    temperature,
+    settled,
+    weights,
+    groups,
+    hard,
+    score_gradient,
+    noise_scale,
+):
     value = _rounded(mask, hard)
     with tf.GradientTape() as tape:
         tape.watch([value, *weights])
@@ -93,7 +115,7 @@ def _backward(upstream, mask, scores, temperature, settled, weights, groups, har
     to_scores = tf.cond(
         settled,
         lambda: tf.zeros_like(scores),
-        lambda: to_mask * slope(mask, scores, temperature),
+        lambda: to_mask * slope(mask, scores, temperature, noise_scale),
     )
     return to_scores, to_weights
 

@@ -62,6 +62,7 @@ class RelaxedMasks(Masks):
             settled=self.is_settled,
             hard=self.hard,
             score_gradient=self.score_gradient,
+            noise_scale=self.schedule.noise_scale,
             jit_compile=jit_compile,
         )
 

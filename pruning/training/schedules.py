@@ -27,9 +27,12 @@ class PruningSchedule:
         start: Progress at which the budget starts to fall.
         end: Progress at which it reaches its target, > start.
         settle: Progress at which the mask is fixed, >= end; 1 leaves no fine-tuning.
+        noise_scale: What multiplies the noise of masks that are learned, > 0. At 1 a weight is kept
+            with the probability that is its score; below, nearly always one whose score is well
+            above 1/2, and nearly never one well below.
 
     Raises:
-        ValueError: for a temperature that is not positive, or times out of order.
+        ValueError: for a temperature or noise scale that is not positive, or times out of order.
 
     >>> schedule = PruningSchedule()
     >>> [round(float(schedule.tightness(progress)), 3) for progress in (0.05, 0.2, 0.35, 1.0)]
@@ -47,6 +50,7 @@ class PruningSchedule:
         start: float = 0.05,
         end: float = 0.35,
         settle: float = SETTLE,
+        noise_scale: float = 1.0,
     ):
         validation.temperature_tensor(initial_temperature, tf.float32, name="initial_temperature")
         validation.temperature_tensor(final_temperature, tf.float32, name="final_temperature")
@@ -64,6 +68,7 @@ class PruningSchedule:
         self.start = float(start)
         self.end = float(end)
         self.settle = float(settle)
+        self.noise_scale = validation.finite_number("noise_scale", noise_scale, positive=True)
 
     def temperature(self, progress) -> tf.Tensor:
         """Temperature of the masks, float32, shape of `progress` (values in [0, 1])."""
@@ -83,6 +88,7 @@ class PruningSchedule:
             "start": self.start,
             "end": self.end,
             "settle": self.settle,
+            "noise_scale": self.noise_scale,
         }
 
     @classmethod
