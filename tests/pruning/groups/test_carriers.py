@@ -11,7 +11,9 @@ import tfgumbel
 from pruning import PruningSchedule
 
 layers = keras.layers
-PROBABILITIES = np.array([0.3, 0.55, 0.8], "float32")
+SCORES = np.array([0.3, 0.55, 0.7], "float32")
+# Of masks with half the noise: the odds, squared.
+PROBABILITIES = 1 / (1 + (1 / SCORES - 1) ** 2)
 
 
 def normalised(**arguments):
@@ -57,7 +59,8 @@ def test_scores_learn_what_a_filter_is_worth():
     assert np.all(np.abs(expected) > 0.02), "nothing to tell apart"
 
     pruned = tfgumbel.prune(model, 0.5, structure="filter", hard=True, seed=0, total_steps=9)
-    pruned.scores.assign(PROBABILITIES)
+    assert pruned.schedule.noise_scale == 0.5
+    pruned.scores.assign(SCORES)
 
     @tf.function(autograph=False)
     def gradient(draw):

@@ -52,12 +52,13 @@ def test_filters_fill_the_budget_as_far_as_they_fit():
     assert 0 <= unused < 8, "no group that is out would still fit"
 
 
-def test_masks_of_filters_are_fixed_earlier():
-    settles = {
-        structure: tfgumbel.prune(network(), k, structure=structure).schedule.settle
+def test_masks_of_filters_are_fixed_earlier_and_drawn_with_less_noise():
+    schedules = {
+        structure: tfgumbel.prune(network(), k, structure=structure).schedule
         for structure, k in (("unstructured", 0.5), ("filter", 0.5), ("2:4", None))
     }
-    assert settles == {"unstructured": 0.8, "filter": 0.5, "2:4": 0.8}
+    found = {name: (s.settle, s.noise_scale) for name, s in schedules.items()}
+    assert found == {"unstructured": (0.8, 1.0), "filter": (0.5, 0.5), "2:4": (0.8, 1.0)}
     own = PruningSchedule(settle=0.9)
     assert tfgumbel.prune(network(), 0.5, structure="filter", schedule=own).schedule is own
 

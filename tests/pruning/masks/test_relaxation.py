@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from pruning.masks import relaxation
 from pruning.masks.relaxation import mask_at, mask_noise
 
 MODES = ("eager", "graph", "xla")
@@ -51,11 +52,34 @@ def test_rounded_masks_are_bernoulli(mode):
         assert abs(np.mean(mask) - probability) < 5.0 * error
 
 
+@pytest.mark.parametrize("noise_scale", [1.0, 0.5, 0.2])
+def test_rounded_masks_of_less_noise_have_their_own_probability(noise_scale):
+    # The noise at the middles of n equal parts: shares are exact to 1 / n.
+    n = 999
+    noise = tf.constant((np.arange(n) + 0.5) / n)
+    for s in (0.06, 0.3, 0.5, 0.8):
+        odds = (s / (1 - s)) ** (1 / noise_scale)
+        mask = mask_at(tf.fill([n], s), noise, tf.constant(0.7, tf.float64), noise_scale)
+        assert abs(np.mean(mask >= 0.5) - odds / (1 + odds)) < 1.5 / n
+        found = relaxation.probability(tf.constant([s]), noise_scale)
+        np.testing.assert_allclose(found, odds / (1 + odds), rtol=1e-5)
+
+
+def test_less_noise_is_logistic_noise_of_that_scale():
+    temperature = tf.constant(0.4, tf.float64)
+    for s, u in ((0.3, 0.9), (0.9, 0.25), (0.5, 0.5)):
+        logit, noise = (np.log(p / (1 - p)) for p in (s, u))
+        mask = mask_at(tf.constant([s]), tf.constant([u], tf.float64), temperature, 0.5)
+        np.testing.assert_allclose(mask, 1 / (1 + np.exp(-(logit + 0.5 * noise) / 0.4)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.03, 1e-3])
 def test_certain_scores_give_certain_masks(temperature):
     s = np.array([0.0, 1.0] * 2000, np.float32)
     mask = sampler("graph")(tf.constant(s), tf.constant([7, 8]), tf.constant(temperature))
     np.testing.assert_allclose(mask, s, atol=0.1)
+    ends = tf.constant(np.random.default_rng(0).permutation([1e-38, 1 - 2**-24] * 2000), tf.float32)
+    assert np.all(np.isfinite(mask_at(tf.constant(s), ends, tf.constant(temperature), 0.5)))
 
 
 def test_noise_follows_the_seed():

@@ -29,6 +29,19 @@ def test_reinmax_slope_rounds_the_mask_and_is_bounded():
     np.testing.assert_allclose(reinmax_slope(mask, scores, tf.constant(1.0)), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("noise_scale", [1.0, 0.5])
+def test_reinmax_slope_is_exact_for_quadratic_losses_whatever_the_noise(noise_scale):
+    n = 2000
+    noise = tf.constant((np.arange(n) + 0.5) / n)
+    for s in (0.3, 0.6):
+        scores, temperature = tf.fill([n], tf.constant(s, tf.float64)), tf.constant(0.5, tf.float64)
+        mask = mask_at(scores, noise, temperature, noise_scale)
+        ends = tf.cast(mask >= 0.5, tf.float64)
+        slopes = reinmax_slope(mask, scores, temperature, noise_scale)
+        # f(m) = 3 m^2 - m rises by 2 from 0 to 1.
+        np.testing.assert_allclose(np.mean((6 * ends - 1) * slopes), 2.0, atol=0.02)
+
+
 @pytest.mark.parametrize("temperature", [2.0, 0.5, 0.03])
 def test_pathwise_slope_is_the_finite_difference(temperature):
     s = tf.constant(np.linspace(0.01, 0.99, 99))
@@ -47,6 +60,7 @@ def test_slopes_of_certain_masks_are_finite(temperature):
     mask = mask_at(s, noise, tf.constant(temperature))
     for slope in SLOPES.values():
         assert np.all(np.isfinite(slope(mask, s, tf.constant(temperature))))
+        assert np.all(np.isfinite(slope(mask, s, tf.constant(temperature), 0.2)))
     slopes = pathwise_slope(mask, s, tf.constant(temperature)).numpy()
     assert np.all(slopes >= 0) and slopes.max() <= 0.26 / (MARGIN * temperature)
     if temperature == 1.0:

@@ -41,7 +41,7 @@ def test_progress_may_be_traced():
 
 
 def test_serialises():
-    schedule = PruningSchedule(2.0, 0.1, start=0.0, end=0.25, settle=0.75)
+    schedule = PruningSchedule(2.0, 0.1, start=0.0, end=0.25, settle=0.75, noise_scale=0.3)
     config = keras.saving.serialize_keras_object(schedule)
     restored = keras.saving.deserialize_keras_object(config)
     assert isinstance(restored, PruningSchedule)
@@ -57,6 +57,7 @@ def test_serialises():
         ({"start": float("nan")}, "out of order"),
         ({"initial_temperature": 0.0}, "`initial_temperature` is invalid"),
         ({"final_temperature": -1.0}, "`final_temperature` is invalid"),
+        ({"noise_scale": 0.0}, "`noise_scale` is invalid"),
     ],
 )
 def test_errors_say_what_is_wrong(arguments, match):
