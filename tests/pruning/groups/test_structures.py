@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfgumbel
 from pruning import PruningSchedule
@@ -61,6 +62,25 @@ def test_masks_of_filters_are_fixed_earlier_and_drawn_with_less_noise():
     assert found == {"unstructured": (0.8, 1.0), "filter": (0.5, 0.5), "2:4": (0.8, 1.0)}
     own = PruningSchedule(settle=0.9)
     assert tfgumbel.prune(network(), 0.5, structure="filter", schedule=own).schedule is own
+
+
+@pytest.mark.parametrize("noise_scale", [None, 2.0])
+def test_masks_of_filters_are_drawn_with_the_noise_of_the_schedule(noise_scale):
+    own = None if noise_scale is None else PruningSchedule(noise_scale=noise_scale)
+    pruned = tfgumbel.prune(
+        network(), 0.5, structure="filter", targets="kernel", hard=True, schedule=own, total_steps=9
+    )
+    pruned.scores.assign([0.3] * 14)
+
+    @tf.function(autograph=False)
+    def kept(draw):
+        first, second = (kernel[0] for _, kernel in pruned.masked_weights(True, draw))
+        return tf.concat([first, second], 0) != 0
+
+    share = np.mean([kept(tf.constant(i, tf.int64)) for i in range(150)])
+    odds = (0.3 / 0.7) ** (1 / (noise_scale or 0.5))
+    expected = odds / (1 + odds)  # .16, and .40; with all noise .30
+    assert abs(share - expected) < 4.5 * np.sqrt(expected * (1 - expected) / (14 * 150))
 
 
 def test_two_of_four():
