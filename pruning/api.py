@@ -67,7 +67,7 @@ def prune(
         score_gradient: slope of a mask in its score: `"reinmax"` (default), `"straight_through"` or
             `"pathwise"`.
         schedule: a `pruning.PruningSchedule`; None for the default, which for whole filters fixes
-            the mask at half of the training.
+            the mask at half of the training, and draws masks with half of the noise until then.
         score_learning_rate: how far a score of typical gradient moves in a step, at the start; it
             decays as half a cosine to 0. The optimizer of the weights plays no part in it.
         total_steps: length of the schedule in training steps; None lets `fit` set it to
