@@ -49,6 +49,8 @@ class MaskedReads(keras.StatelessScope):
 
     def __init__(self, pairs: Any):
         super().__init__(collect_losses=True)
+        # Read here, where no layer of a lower precision makes casts of them.
+        self.variables = {id(variable): variable.value for variable, _ in pairs}
         self.update(pairs)
 
     def update(self, pairs: Any) -> None:
@@ -59,11 +61,10 @@ class MaskedReads(keras.StatelessScope):
         masked = self.values.get(id(variable))
         if masked is None:
             return None
-        with self.left():
-            weight, handle = tf.convert_to_tensor(variable), variable.value.handle
-        value = _in_place_of(weight, masked)
+        own = self.variables[id(variable)]
+        value = _in_place_of(tf.convert_to_tensor(own), masked)
         # By its handle a tape knows a variable that it is asked for the gradient of.
-        value.handle = handle
+        value.handle = own.handle
         return value
 
     def add_update(self, update):
