@@ -86,6 +86,14 @@ def jobs():
     return listed + [job(*cell, length=50) for cell in main]
 
 
+def label(method):
+    """Of a row, in words, which a narrow column can break."""
+    estimator, num_samples = method
+    if estimator == GUMBEL_RAO:
+        return f"Gumbel-Rao, {num_samples if num_samples == 'exact' else f'K = {num_samples}'}"
+    return {ST_GS: "straight-through Gumbel-Softmax", "reinmax": "ReinMax"}[estimator]
+
+
 def _error(evaluation):
     return evaluation["validation_error"]
 
@@ -111,13 +119,10 @@ def table(entries):
             diverged = sum("diverges" in entry for entry in found)
             if diverged:
                 last = f"{diverged} of {len(found)} diverged"
-            estimator, num_samples = method
-            draws = f", {num_samples} draws" if isinstance(num_samples, int) else ""
-            exact = ", exact" if method == (GUMBEL_RAO, "exact") else ""
             published = PAPER[method].get(length, "").split()
             rows.append(
                 [
-                    f"`{estimator}`{draws}{exact}",
+                    label(method),
                     "" if temperature is None else f"{temperature:g}",
                     str(length),
                     f"{found[0]['settings']['learning_rate']:g}",

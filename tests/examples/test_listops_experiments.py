@@ -68,11 +68,11 @@ def test_the_table_has_both_seeds_and_says_what_diverged():
     ]
     rows = experiments.table(entries).splitlines()[2:]
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
-    name = "`straight_through_gumbel_softmax`"
+    name = "straight-through Gumbel-Softmax"
     assert cells == [
         [name, "0.01", "10", "0.03", "40.00", "1 of 1 diverged", "40.00", "20.00", "38.8"],
         [
-            *("`gumbel_rao`, exact", "0.1", "10", "0.03", "64.50 ± 0.50", "63.50 ± 0.50"),
+            *("Gumbel-Rao, exact", "0.1", "10", "0.03", "64.50 ± 0.50", "63.50 ± 0.50"),
             *("64.50 ± 0.50", "20.00 ± 0.00", ""),
         ],
     ]
