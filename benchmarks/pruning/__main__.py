@@ -116,7 +116,8 @@ def main(argv):
                 row[name] / 1e9 for name in ("training_bytes", "peak_bytes")
             )
         columns = {"method": "", "weights": ",", "training GB": ".2f", "peak GB": ".2f"}
-        out.print(table_of("peak memory", rows, {**columns, "copies": ".1f"}))
+        columns |= {"copies": ".1f", "peak_copies": ".1f"}
+        out.print(table_of("peak memory", rows, columns))
     if "filters" in FLAGS.suites:
         with Progress("filters", 1, unit="trainings", to=out) as progress:
             rows = filter_suite.run(

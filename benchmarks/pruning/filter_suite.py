@@ -13,6 +13,7 @@ import keras
 
 import tfgumbel
 from benchmarks.pruning.quality_suite import defaults
+from benchmarks.pruning.trainings import Training, complete
 from examples.prune_mnist import data as data_sets
 from pruning.groups.structures import parse_structure
 from pruning.training.learning_rates import ADAPTIVE_LEARNING_RATE
@@ -109,14 +110,25 @@ def run(
         results: one dict a run.
     """
     results = [result for result in done if result["settings"] == _settings(result["method"])]
-    finished = {tuple(result[name] for name in KEY) for result in results}
     data = data_sets.load(dataset, data_dir, validation)
     data = data._replace(
         train_images=data.train_images[:images], train_labels=data.train_labels[:images]
     )
     images = len(data.train_images)
-    runs = [
-        (normalised, k, method, seed)
+
+    def training(normalised: bool, k: float, method: str, seed: int) -> Training:
+        share = 1.0 if method == "dense" else k
+        key = (dataset, images, epochs, normalised, share, method, seed, validation)
+        wanted = dict(zip(KEY, key, strict=True))
+
+        def measure() -> dict[str, Any]:
+            measured = accuracy(data, normalised, k, method, seed, epochs)
+            return {**wanted, **measured, "settings": _settings(method)}
+
+        return Training(wanted, f"{k:g} {method}", measure)
+
+    trainings = [
+        training(normalised, k, method, seed)
         for k in budgets
         for seed in seeds
         for normalised in (True, False)
@@ -124,20 +136,7 @@ def run(
         # The dense network has no budget: once.
         if method != "dense" or k == budgets[0]
     ]
-    for number, (normalised, k, method, seed) in enumerate(runs, 1):
-        share = 1.0 if method == "dense" else k
-        key = (dataset, images, epochs, normalised, share, method, seed, validation)
-        if key not in finished:
-            measured = accuracy(data, normalised, k, method, seed, epochs)
-            wanted = dict(zip(KEY, key, strict=True))
-            results.append({**wanted, **measured, "settings": _settings(method)})
-            keras.utils.clear_session()
-            if save is not None:
-                save(results)
-        if progress is not None:
-            progress.total = len(runs)
-            progress.update(number, f"{k:g} {method}")
-    return results
+    return complete(results, trainings, KEY, save, progress)
 
 
 def _settings(method: str) -> dict[str, Any]:

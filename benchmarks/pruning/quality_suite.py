@@ -5,6 +5,7 @@ accuracy: a choice in its favour, which the learned masks do without.
 """
 
 import dataclasses
+import functools
 import inspect
 import statistics
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 
 import tfgumbel
+from benchmarks.pruning.trainings import Training, complete
 from examples.prune_mnist import data as data_sets
 from examples.prune_mnist import models
 from pruning.masks.ranked import MIN_STEPS, NUM_UPDATES
@@ -36,6 +38,7 @@ class Case:
     goal: float
 
 
+KEY = ("model", "k", "method", "rate", "seed", "epochs")
 SUITE = (
     Case("lenet300", 0.10, 98.4),
     Case("lenet300", 0.05, 98.4),
@@ -145,33 +148,24 @@ def run(
         for result in done or []
         if {"noise_scale": 1.0, **result["defaults"]} == defaults(result["method"])
     ]
-    finished = {_key(result) for result in results}
     data = data_sets.load("mnist", data_dir)
     tried: dict[str, tuple[float | None, ...]] = {"learned": (None,), "magnitude": rates}
-    runs = [
-        (case, seed, method, rate)
+    trainings = [
+        Training(
+            {
+                **dataclasses.asdict(case),
+                **{"method": method, "rate": rate, "seed": seed, "epochs": epochs},
+            },
+            f"{case.model}/{case.k:g} {method}",
+            functools.partial(accuracy, case, method, rate, seed, data, epochs),
+        )
         for case in SUITE
         if not names or f"{case.model}/{case.k:g}" in names
         for seed in seeds
         for method in methods
         for rate in tried[method]
     ]
-    for number, (case, seed, method, rate) in enumerate(runs, 1):
-        wanted = {**dataclasses.asdict(case), "method": method, "rate": rate, "seed": seed}
-        if _key({**wanted, "epochs": epochs}) not in finished:
-            results.append(accuracy(case, method, rate, seed, data, epochs))
-            keras.utils.clear_session()
-            if save is not None:
-                save(results)
-        if progress is not None:
-            progress.total = len(runs)
-            progress.update(number, f"{case.model}/{case.k:g} {method}")
-    return results
-
-
-def _key(result: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("model", "k", "method", "rate", "seed", "epochs")
-    return tuple(result[name] for name in names)
+    return complete(results, trainings, KEY, save, progress)
 
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
