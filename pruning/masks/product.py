@@ -51,23 +51,11 @@ def noisy_product(
 
     @tf.custom_gradient
     def multiply(scores, seed, temperature, settled, *weights):
-        mask, masked, _ = forward(
-            scores, seed, temperature, settled, weights, groups, hard, noise_scale, jit_compile
-        )
+        shared = (scores, temperature, settled, weights, groups, hard, noise_scale)
+        mask, masked, _ = forward(seed, jit_compile, *shared)
 
         def gradient(*upstream):
-            to_scores, to_weights = backward(
-                upstream,
-                mask,
-                scores,
-                temperature,
-                settled,
-                weights,
-                groups,
-                hard,
-                score_gradient,
-                noise_scale,
-            )
+            to_scores, to_weights = backward(upstream, mask, score_gradient, *shared)
             return (to_scores, None, None, None, *to_weights)
 
         return masked, gradient
@@ -82,7 +70,7 @@ def _rounded(mask, hard):
 
 # The branches are inside the compiled functions: a gradient through tf.cond around a custom
 # gradient would need tensors of its branch that no output carries.
-def _forward(scores, seed, temperature, settled, weights, groups, hard, noise_scale, jit_compile):
+def _forward(seed, jit_compile, scores, temperature, settled, weights, groups, hard, noise_scale):
     def draw():
         noise = mask_noise(scores, seed, temperature, jit_compile)
         # A score of 0 is out: the limit of its mask as s tends to 0, at any temperature below 1.
@@ -97,13 +85,13 @@ def _forward(scores, seed, temperature, settled, weights, groups, hard, noise_sc
 def _backward(
     upstream,
     mask,
+    score_gradient,
     scores,
     temperature,
     settled,
     weights,
     groups,
     hard,
-    score_gradient,
     noise_scale,
 ):
     value = _rounded(mask, hard)
