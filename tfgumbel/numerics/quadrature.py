@@ -108,8 +108,8 @@ def bernoulli_gumbel_rao_vjp(
     scale = upstream * tf.exp(quadrature_series.power(temperature) * log_other)
     basis = quadrature_series.basis(log_other)
     weight, log_weight = quadrature_series.binary_series(temperature)
-    grad_temperature = -tf.reduce_sum(scale * sign * _evaluate(basis, log_weight))
-    return scale * _evaluate(basis, weight), grad_temperature
+    grad_temperature = -tf.reduce_sum(scale * sign * _evaluate(basis, tf.unstack(log_weight)))
+    return scale * _evaluate(basis, tf.unstack(weight)), grad_temperature
 
 
 class _ClassesFirst:
@@ -126,7 +126,7 @@ class _ClassesFirst:
 
     def evaluate(self, coefficients: list[tf.Tensor]) -> list[tf.Tensor]:
         """The functions of the coefficients, each [SIZE, rows], for every class."""
-        return [_evaluate(self._basis, one) for one in coefficients]
+        return [_evaluate(self._basis, tf.unstack(one)) for one in coefficients]
 
 
 class _ClassesLast:
@@ -152,7 +152,7 @@ class _ClassesLast:
 
     def evaluate(self, coefficients: list[tf.Tensor]) -> list[tf.Tensor]:
         """As of `_ClassesFirst`."""
-        coarse, fine = len(self._coarse), self._fine.shape[1]
+        coarse, fine = quadrature_series.COARSE, quadrature_series.FINE
         by_row = tf.transpose(tf.stack(coefficients), [2, 0, 1])
         parts = tf.reshape(by_row, [-1, len(coefficients) * coarse, fine]) @ self._fine
         parts = tf.unstack(parts, axis=1)
@@ -176,21 +176,20 @@ def _losers(
 ) -> _Losers:
     num_classes = logits.shape[-1]
     few = num_classes is not None and num_classes < _MANY_CLASSES
-    axis = _ClassesFirst.axis if few else _ClassesLast.axis
+    layout = _ClassesFirst if few else _ClassesLast
+    axis = layout.axis
     if few:
         logits, sample, upstream = (tf.transpose(x) for x in (logits, sample, upstream))
     logits -= tf.reduce_max(logits, axis, keepdims=True)
     log_probs = logits - tf.math.log(tf.reduce_sum(tf.exp(logits), axis, keepdims=True))
     centred = upstream - tf.reduce_sum(upstream * sample, axis, keepdims=True)
     scale = tf.exp(quadrature_series.power(temperature) * log_probs) * (1.0 - sample)
-    basis = _ClassesFirst(log_probs) if few else _ClassesLast(log_probs)
+    basis = layout(log_probs)
     moment, moment_v = basis.sums([scale, scale * centred])
     return _Losers(basis, sample, centred, scale, moment, moment_v)
 
 
-def _evaluate(basis: list[tf.Tensor], coefficients: tf.Tensor | list[tf.Tensor]) -> tf.Tensor:
-    if isinstance(coefficients, tf.Tensor):
-        coefficients = tf.unstack(coefficients)
+def _evaluate(basis: list[tf.Tensor], coefficients: list[tf.Tensor]) -> tf.Tensor:
     return tf.add_n([f * c for f, c in zip(basis, coefficients, strict=True)])
 
 
