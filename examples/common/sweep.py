@@ -105,8 +105,8 @@ def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="valid
         remedy = f"delete the folder {path}"
         if result.exists():
             found = read_json(result, remedy)
-            judged = [asked.get("eval_images") for asked in (found["settings"], vars(settings))]
-            if not evaluate or judged[0] == judged[1]:
+            judged = found["settings"].get("eval_images")
+            if not evaluate or judged == getattr(settings, "eval_images", None):
                 return found
         splits = load(settings)
         print(f"\n{path}", flush=True)

@@ -161,12 +161,6 @@ def run(settings, folder, *, splits, evaluate):
         return trained, train.finish(trained, folder, trained.seconds, diverges=True)
 
 
-def draw(trained, folder):
-    """The trees of a run."""
-    lines = pictures.longest(trained.splits.test)
-    pictures.trees(lines, trained.trees(lines), folder / "trees.png")
-
-
 def publish(entries):
     """Writes the results and README's table."""
     sweep.publish(entries, table, RESULTS, HERE / "README.md")
@@ -178,7 +172,7 @@ if __name__ == "__main__":
         "runs/listops_experiments",
         jobs(),
         run,
-        draw,
+        pictures.draw,
         publish,
         load=load,
         rates=RATES,

@@ -48,8 +48,7 @@ def settings_from_flags():
 def main():
     run_dir = pathlib.Path(FLAGS.run_dir)
     trained, result = train.run(settings_from_flags(), run_dir)
-    lines = pictures.longest(trained.splits.test)
-    path = pictures.trees(lines, trained.trees(lines), run_dir / "trees.png")
+    path = pictures.draw(trained, run_dir)
     print("Picture:", path, sep="\n  ")
     print(f"validation error: {min(one['validation_error'] for one in trained.history):.2f}%")
     print(f"constituents of the true trees: {result['constituents']:.1f}%")

@@ -12,6 +12,12 @@ def longest(lines, count=4):
     return sorted(lists or lines, key=len, reverse=True)[:count]
 
 
+def draw(trained, folder):
+    """Leaves the trees of some test lines in trees.png; returns its path."""
+    lines = longest(trained.splits.test)
+    return trees(lines, trained.trees(lines), folder / "trees.png")
+
+
 def trees(lines, learned, path):
     """A row for each expression: its true tree at the left, the learned one at the right.
 
