@@ -13,6 +13,7 @@ def test_rates_are_tried_before_they_are_used():
         if job.tried_as is None:
             tried.add(job.name)
         assert (job.tried_as or job.name) in tried, job.name
+        assert (job.tried_as or job.name).startswith("10-"), "long sentences have no trials"
         names.append((job.name, job.settings.seed))
     assert len(set(names)) == len(names)
     # Six estimators, of which five have three temperatures, at three lengths.
