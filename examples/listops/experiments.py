@@ -81,9 +81,9 @@ def jobs():
     listed += [job(*cell, seed=1) for cell in main]
     listed += [job(*cell) for cell in draws[3:]]
     listed += [job(*cell, length=25) for cell in main]
+    listed += [job(*cell, length=50) for cell in main]
     listed += [job(*cell, seed=1) for cell in draws]
-    listed += [job(*cell) for cell in cells((GUMBEL_RAO, 1000))]
-    return listed + [job(*cell, length=50) for cell in main]
+    return listed + [job(*cell) for cell in cells((GUMBEL_RAO, 1000))]
 
 
 def label(method):
