@@ -44,10 +44,12 @@ PAPER = {
 # with two layers, a cascade, which DisARM cannot do.
 ESTIMATORS = ("gumbel_softmax", "vimco", "gumbel_rao", "reinmax", "disarm", "rebar")
 SEVERAL, DEEP = ESTIMATORS[:3], ESTIMATORS[:4]
+# Of longer runs, with one sample.
+LONG_STEPS = 50_000
 
 
-def job(architecture, estimator, num_samples):
-    """A cell of the table; rates are chosen with one layer and one sample, for both kinds of map."""
+def job(architecture, estimator, num_samples, steps=BASE.steps):
+    """A cell of the table; rates are chosen with one layer and sample, for both kinds of map."""
     layers, nonlinear = ARCHITECTURES[architecture]
     settings = dataclasses.replace(
         BASE,
@@ -56,12 +58,20 @@ def job(architecture, estimator, num_samples):
         nonlinear=nonlinear,
         num_samples=num_samples,
         temperature=2 / 3 if estimator == "gumbel_softmax" else None,
+        steps=steps,
+        eval_every=steps // 4,
     )
-    name = f"{architecture}-{estimator}-{num_samples}"
+    name = name_of(architecture, estimator, num_samples, steps)
     # VIMCO with one sample would choose by another estimator.
     samples = 5 if estimator == "vimco" and num_samples > 1 else 1
-    tried = f"{'200H~784V' if nonlinear else '200H-784V'}-{estimator}-{samples}"
+    tried = name_of("200H~784V" if nonlinear else "200H-784V", estimator, samples, BASE.steps)
     return sweep.Job(name, settings, tried_as=None if tried == name else tried)
+
+
+def name_of(architecture, estimator, num_samples, steps):
+    """Of a job."""
+    long = f"-{steps}" if steps != BASE.steps else ""
+    return f"{architecture}-{estimator}-{num_samples}{long}"
 
 
 def jobs():
@@ -70,6 +80,9 @@ def jobs():
     double = [name for name in ARCHITECTURES if name not in single]
     listed = [job(name, estimator, 1) for name in single for estimator in ESTIMATORS[:-1]]
     listed += [job(name, estimator, 1) for name in double for estimator in DEEP]
+    listed += [
+        job(name, estimator, 1, LONG_STEPS) for name in ARCHITECTURES for estimator in SEVERAL
+    ]
     listed += [job(name, estimator, 5) for name in single for estimator in SEVERAL]
     listed += [job(name, estimator, 5) for name in double for estimator in SEVERAL]
     listed += [job(name, estimator, 50) for name in single for estimator in SEVERAL]
@@ -80,17 +93,18 @@ def tables(entries):
     """README's table, of the runs that there are."""
     rows = []
     for architecture in ARCHITECTURES:
-        for estimator in ESTIMATORS:
-            cells = []
-            for m in (1, 5, 50):
-                name = f"{architecture}-{estimator}-{m}"
-                bounds = [entry["test_bound"] for entry in entries if entry["name"] == name]
-                paper = PAPER.get((estimator, architecture), {}).get(m, "")
-                cells.append((sweep.mean_and_range(bounds), paper))
-            if any(cell for cell, _ in cells):
-                name = "vimco (m = 1: nvil)" if estimator == "vimco" else estimator
-                rows.append([architecture, name, *(text for pair in cells for text in pair)])
-    headings = ["architecture", "estimator"]
+        for steps in (BASE.steps, LONG_STEPS):
+            for estimator in ESTIMATORS:
+                cells = []
+                for m in (1, 5, 50):
+                    name = name_of(architecture, estimator, m, steps)
+                    bounds = [entry["test_bound"] for entry in entries if entry["name"] == name]
+                    paper = PAPER.get((estimator, architecture), {}).get(m, "")
+                    cells += [sweep.mean_and_range(bounds), paper]
+                if any(cells[::2]):
+                    name = "vimco (m = 1: nvil)" if estimator == "vimco" else estimator
+                    rows.append([architecture, f"{steps:,}", name, *cells])
+    headings = ["architecture", "steps", "estimator"]
     headings += [text for m in (1, 5, 50) for text in (f"m = {m}", "paper")]
     return sweep.markdown(headings, rows)
 
