@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfgumbel.distributions import abilities
+from tfgumbel.distributions import abilities, pathwise
 from tfgumbel.distributions.abilities import Variable
 from tfgumbel.expectations.objectives import Mean, Objective
 from tfgumbel.internal import random, validation
@@ -144,7 +144,7 @@ class Draw:
         self._check_rows(distribution.batch_shape)
         seed = self._next_seed()
         if abilities.is_reparameterized(distribution):
-            return distribution.sample(seed=seed)
+            return pathwise.sample(distribution, seed)
         if self._refusing:
             raise ValueError(
                 validation.describe(

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import keras
 import tensorflow as tf
 
-from tfgumbel.distributions import abilities
+from tfgumbel.distributions import abilities, pathwise
 from tfgumbel.internal import validation
 from tfgumbel.layers.base import checked_seed, next_seed
 from tfgumbel.layers.kl_divergence import ChargingLayer
@@ -22,7 +22,8 @@ class SampleLayer(ChargingLayer):
     last axis, in the order of `layer.parameters`: `SampleLayer("Normal")` makes d samples of 2 d
     inputs. Each is mapped to where it may be by TFP's own bijector for it, a scale by softplus.
     Gradients are TFP's: of the sample as a function of the parameters and the noise, explicitly
-    (Normal, Laplace, ...) or implicitly (Gamma, Beta, Dirichlet, StudentT); unbiased.
+    (Normal, Laplace, ...) or implicitly (Gamma, Beta, Dirichlet, StudentT); unbiased. Those of Beta
+    and Dirichlet stay finite where concentrations are so small that samples underflow to 0.
 
     With a prior, the divergence KL(q || p) goes into the metric `<name>_kl`, and with `kl_weight`
     into the losses: a sum over all axes but the first, a mean over the batch, in nats. Where TFP
@@ -117,7 +118,7 @@ class SampleLayer(ChargingLayer):
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
         distribution = self.distribution(inputs)
         draws = training or self.inference == "sample" or self._prior is not None
-        sample = distribution.sample(seed=self._next_seed()) if draws else None
+        sample = pathwise.sample(distribution, self._next_seed()) if draws else None
         self._add_divergence(distribution, sample)
         if not training and self.inference == "mean":
             sample = distribution.mean()
