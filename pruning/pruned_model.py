@@ -278,7 +278,11 @@ class PrunedModel(keras.Model):
             for metric in self.metrics:
                 if metric.name == "loss":
                     metric.update_state(loss * replicas, sample_weight=batch_size)
-            gradients = tape.gradient(scaled, variables)
+            # That of an embedding comes as the slices that were looked up.
+            gradients = [
+                None if gradient is None else tf.convert_to_tensor(gradient)
+                for gradient in tape.gradient(scaled, variables)
+            ]
             sums = [
                 new if old is None else old if new is None else old + new
                 for old, new in zip(sums, gradients, strict=True)

@@ -298,6 +298,32 @@ def test_a_step_is_the_mean_of_its_draws():
     assert np.std(losses) > 0
 
 
+@pytest.mark.parametrize("num_samples", [1, 2])
+@pytest.mark.parametrize("targets", [None, lambda target: True], ids=["whole", "pruned"])
+def test_embeddings_move_by_the_mean_of_their_gradients(targets, num_samples):
+    keras.utils.set_random_seed(0)
+    words = np.array([[1, 2, 3, 1], [4, 4, 4, 4], [5, 3, 0, 1]])
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Embedding(9, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    options = {"total_steps": 10, "num_samples": num_samples}
+    pruned = tfgumbel.prune(model, 0.5, seed=1, targets=targets, **options)
+    pruned.compile(keras.optimizers.SGD(0.1), "mse")
+    pruned.scores.assign(tf.fill(pruned.scores.shape, 0.6))
+    embeddings = model.layers[0].embeddings
+    before, expected = embeddings.numpy(), 0.0
+    for draw in range(num_samples):
+        with tf.GradientTape() as tape:
+            with keras.StatelessScope(pruned.masked_weights(training=True, draw=draw)):
+                loss = tf.reduce_mean((model(words) - X[:3, :2]) ** 2)
+        gradient = tf.convert_to_tensor(tape.gradient(loss, embeddings.value))
+        expected += gradient.numpy() / num_samples
+    pruned.train_on_batch(words, X[:3, :2])
+    np.testing.assert_allclose(embeddings, before - 0.1 * expected, rtol=1e-4, atol=1e-6)
+    moved = np.any(embeddings.numpy() != before, axis=1)
+    np.testing.assert_array_equal(moved, [True] * 6 + [False] * 3)
+
+
 def test_batch_statistics_move_once_a_draw_and_inputs_stay():
     model = network()
     pruned = tfgumbel.prune(model, 0.5, seed=0, total_steps=10)
