@@ -1,6 +1,7 @@
 """A list of runs: rates chosen on validation, nothing done twice, the page's table."""
 
 import dataclasses
+import importlib
 
 import pytest
 
@@ -107,3 +108,23 @@ def test_a_table_stands_between_its_marks(tmp_path):
     with pytest.raises(ValueError, match="once each"):
         sweep.between_marks("no marks", expected)
     assert sweep.mean_and_range([]) == "" and sweep.mean_and_range([3.0]) == "3.00"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "density_estimation.experiments",
+        "discrete_vae.jang",
+        "gaussian_vae.experiments",
+        "listops.experiments",
+        "structured_prediction.experiments",
+    ],
+)
+def test_rates_are_tried_before_they_are_used(module):
+    tried, runs = set(), []
+    for job in importlib.import_module(f"examples.{module}").jobs():
+        if job.tried_as is None:
+            tried.add(job.name)
+        assert (job.tried_as or job.name) in tried, job.name
+        runs.append((job.name, job.settings.seed))
+    assert len(set(runs)) == len(runs)
