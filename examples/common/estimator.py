@@ -1,5 +1,7 @@
 """The estimator of a run: its flags, its options, and what it learns."""
 
+import math
+
 import keras
 import tensorflow as tf
 from absl import flags
@@ -54,6 +56,11 @@ def own_temperature(name):
         return None
     own = entry.parameters["temperature"].default
     return own if isinstance(own, float) else DEFAULT_TEMPERATURE
+
+
+def halving_rate(steps):
+    """An `--anneal_rate` at which a temperature falls from 1 to 0.5 in two thirds of the steps."""
+    return float(f"{math.log(2.0) / (2.0 / 3.0 * steps):.2g}")
 
 
 def parse_num_samples(text, flag="--num_samples"):

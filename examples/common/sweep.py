@@ -149,6 +149,11 @@ def mean_and_range(bounds):
     return f"{sum(bounds) / len(bounds):.2f}" + (f" ± {spread:.2f}" if len(bounds) > 1 else "")
 
 
+def cell(entries, name):
+    """Mean test bound over the seeds of a job, "" if there is none yet."""
+    return mean_and_range([entry["test_bound"] for entry in entries if entry["name"] == name])
+
+
 def entry(job, result, rates):
     """What a table and its reader need of one run: all but the machine's paths."""
     settings = {name: value for name, value in result["settings"].items() if name not in PLACES}

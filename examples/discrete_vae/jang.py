@@ -6,10 +6,10 @@ leaves runs/jang, results/jang.json and README's table.
 """
 
 import dataclasses
-import math
 import pathlib
 
 from examples.common import sweep
+from examples.common.estimator import halving_rate
 from examples.discrete_vae import pictures, train
 
 HERE = pathlib.Path(__file__).parent
@@ -17,8 +17,7 @@ RESULTS = HERE / "results" / "jang.json"
 RATES = (3e-4, 1e-3, 3e-3)
 TRIAL_STEPS = 2_000
 STEPS = 20_000
-# From 1 to .5, in two thirds of a run.
-ANNEAL_RATE = float(f"{math.log(2.0) / (2.0 / 3.0 * STEPS):.2g}")
+ANNEAL_RATE = halving_rate(STEPS)
 BASE = train.Settings(
     dataset="binarized_mnist",
     steps=STEPS,
@@ -75,18 +74,12 @@ def table(entries):
     for row, published in PAPER.items():
         cells = []
         for kind, paper in zip(KINDS, published, strict=True):
-            found = [e["test_bound"] for e in entries if e["name"] == name_of(row, kind)]
-            cells += [sweep.mean_and_range(found), paper]
+            cells += [sweep.cell(entries, name_of(row, kind)), paper]
         if any(cells[::2]):
             estimator, comma, annealed = row.partition(",")
             rows.append([f"`{estimator}`{comma}{annealed}", *cells])
     headings = ["estimator", *(text for kind in KINDS for text in (kind, "paper"))]
     return sweep.markdown(headings, rows)
-
-
-def draw(trained, folder):
-    """Samples of a run's model."""
-    pictures.samples(trained.model, trained.splits.image_shape, folder / "samples.png")
 
 
 def publish(entries):
@@ -96,5 +89,5 @@ def publish(entries):
 
 if __name__ == "__main__":
     sweep.command(
-        "runs/jang", jobs(), train.run, draw, publish, rates=RATES, trial_steps=TRIAL_STEPS
+        "runs/jang", jobs(), train.run, pictures.draw, publish, rates=RATES, trial_steps=TRIAL_STEPS
     )

@@ -63,17 +63,6 @@ def settings_from_flags():
     )
 
 
-def draw(training, run_dir):
-    """Saves the pictures of one trained model; returns their paths."""
-    splits, model = training.splits, training.model
-    names = ("reconstructions", "samples", "traversal")
-    paths = {name: run_dir / f"{name}.png" for name in names}
-    pictures.reconstructions(model, splits.test[:12], splits.image_shape, paths["reconstructions"])
-    pictures.samples(model, splits.image_shape, paths["samples"])
-    pictures.traversal(model, splits.test[0], splits.image_shape, paths["traversal"])
-    return list(paths.values())
-
-
 def report(results, bounds):
     """Prints the table: bounds, and the test's mean difference from the last row's, image by image,
     with its standard error."""
@@ -116,7 +105,7 @@ def main():
         one = dataclasses.replace(settings, estimator=name)
         training, results[name] = train.run(one, run_dir, splits=splits)
         bounds[name] = np.load(run_dir / "test_bounds.npy", allow_pickle=False)
-        paths = draw(training, run_dir)
+        paths = pictures.draw(training, run_dir)
     curves = pathlib.Path(FLAGS.run_dir) / "curves.png"
     figures.validation_curves({name: result["history"] for name, result in results.items()}, curves)
     report(results, bounds)

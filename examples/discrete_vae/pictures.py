@@ -6,6 +6,17 @@ import tensorflow as tf
 from examples.common import figures
 
 
+def draw(trained, folder):
+    """Leaves the pictures of a run in full; returns their paths."""
+    splits, model = trained.splits, trained.model
+    names = ("reconstructions", "samples", "traversal")
+    paths = {name: folder / f"{name}.png" for name in names}
+    reconstructions(model, splits.test[:12], splits.image_shape, paths["reconstructions"])
+    samples(model, splits.image_shape, paths["samples"])
+    traversal(model, splits.test[0], splits.image_shape, paths["traversal"])
+    return list(paths.values())
+
+
 def reconstructions(model, images, shape, path, *, seed=0):
     """Test images above the mean pixels of p(x | D) for one draw of D from q(D | x)."""
     images = tf.cast(images, tf.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from examples.common import training
-from examples.common.estimator import Estimator, own_temperature
+from examples.common.estimator import Estimator, halving_rate, own_temperature
 from examples.common.runs import claim
 from examples.common.settings import RunSettings, decisive
 from examples.semi_supervised import data as data_sets
@@ -50,7 +50,7 @@ class Settings(RunSettings):
         temperature, rate = self.temperature, self.anneal_rate
         if rate is None:
             falls = REGISTRY[self.estimator].needs_temperature
-            rate = np.log(2.0) / (2.0 / 3.0 * self.steps) if falls else 0.0
+            rate = halving_rate(self.steps) if falls else 0.0
         if temperature is None:
             temperature = own_temperature(self.estimator)
         return dataclasses.replace(self, temperature=temperature, anneal_rate=float(f"{rate:.2g}"))

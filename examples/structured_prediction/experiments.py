@@ -1,4 +1,4 @@
-"""The runs beside the papers' tables, by one command that may be stopped and started again.
+"""The runs beside the papers' table, by one command that may be stopped and started again.
 
     python -m examples.structured_prediction.experiments --data_dir=$DATA_DIR
 
@@ -92,20 +92,16 @@ def jobs():
     return listed + [maddison(3, m, estimator) for m in (1, 5) for estimator in MADDISON]
 
 
-def cell(entries, name):
-    """Mean test bound over the seeds of a job, "" if there is none yet."""
-    bounds = [entry["test_bound"] for entry in entries if entry["name"] == name]
-    return sweep.mean_and_range(bounds)
-
-
-def tables(entries):
+def table(entries):
     """README's two tables, of the runs that there are."""
     rows = []
     for estimator, published in JANG.items():
-        cells = [cell(entries, f"{kind}-{estimator}") for kind in ("bernoulli", "categorical")]
+        cells = [
+            sweep.cell(entries, f"{kind}-{estimator}") for kind in ("bernoulli", "categorical")
+        ]
         if any(cells):
             (binary, categorical), (paper, its_categorical) = cells, published
-            long = cell(entries, f"long-{estimator}")
+            long = sweep.cell(entries, f"long-{estimator}")
             rows.append([f"`{estimator}`", binary, long, paper, categorical, its_categorical])
     headings = ["estimator", "Bernoulli", f"{LONG_STEPS:,} steps", "paper"]
     headings += ["categorical", "paper"]
@@ -114,7 +110,7 @@ def tables(entries):
     for layers in (2, 3):
         for estimator, published in MADDISON.items():
             paper = published[layers]
-            cells = {m: cell(entries, f"{layers}x240-{estimator}-{m}") for m in (1, 5, 50)}
+            cells = {m: sweep.cell(entries, f"{layers}x240-{estimator}-{m}") for m in (1, 5, 50)}
             if any(cells.values()):
                 pairs = [(cells[m], paper.get(m, "")) for m in cells]
                 name = "vimco (m = 1: nvil)" if estimator == "vimco" else estimator
@@ -127,7 +123,7 @@ def tables(entries):
 
 def publish(entries):
     """Writes the results, README's tables and the picture of the curves with Bernoulli units."""
-    sweep.publish(entries, tables, RESULTS, HERE / "README.md")
+    sweep.publish(entries, table, RESULTS, HERE / "README.md")
     histories = {entry["name"]: entry["history"] for entry in entries}
     shown = {
         name.removeprefix("bernoulli-"): history

@@ -13,9 +13,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import tfgumbel
-from examples.common import binary_images, bound_training, sweep
+from examples.common import binary_images, bound_training
 from examples.common.files import RunError
-from examples.density_estimation import experiments, model, pictures, train
+from examples.density_estimation import model, pictures, train
 from tests.examples import belief_networks
 
 tfd = tfp.distributions
@@ -280,12 +280,3 @@ def test_flags_become_settings(tmp_path):
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["layers"] == [5] and settings["prior_temperature"] == 0.3
     assert (tmp_path / "samples.png").exists() and (tmp_path / "curves.png").exists()
-
-
-def test_the_published_table_is_that_of_the_results():
-    entries = json.loads(experiments.RESULTS.read_text(encoding="utf-8"))
-    page = (experiments.HERE / "README.md").read_text(encoding="utf-8")
-    assert entries and sweep.between_marks(page, experiments.tables(entries)) == page
-    for entry in entries:
-        rates = entry["rates"]
-        assert f"{entry['settings']['learning_rate']:g}" == min(rates, key=rates.get)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.common import binary_images, bound_main, bound_training, sweep
+from examples.common import binary_images, bound_main, bound_training
 from examples.common.estimation import Estimation
 from examples.common.estimator import NAMES
 from examples.common.files import RunError
-from examples.structured_prediction import experiments, model, pictures, train
+from examples.structured_prediction import model, pictures, train
 from tests.examples import belief_networks
 from tfgumbel.registry import REGISTRY
 
@@ -298,14 +298,3 @@ def test_flags_become_settings(tmp_path):
     assert (settings["estimator"], settings["num_samples"]) == ("vimco", 4)
     assert settings["batch_size"] == 32  # of the embedded digits
     assert (tmp_path / "completions.png").exists()
-
-
-def test_the_published_table_is_that_of_the_results():
-    entries = json.loads(experiments.RESULTS.read_text(encoding="utf-8"))
-    page = (experiments.HERE / "README.md").read_text(encoding="utf-8")
-    assert entries and sweep.between_marks(page, experiments.tables(entries)) == page
-    for entry in entries:
-        rates = entry["rates"]
-        if None in rates.values():
-            continue
-        assert f"{entry['settings']['learning_rate']:g}" == min(rates, key=rates.get)

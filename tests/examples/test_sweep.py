@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 
 import pytest
 
@@ -110,21 +111,35 @@ def test_a_table_stands_between_its_marks(tmp_path):
     assert sweep.mean_and_range([]) == "" and sweep.mean_and_range([3.0]) == "3.00"
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
+LISTS = [
+    importlib.import_module(f"examples.{name}")
+    for name in (
         "density_estimation.experiments",
         "discrete_vae.jang",
         "gaussian_vae.experiments",
         "listops.experiments",
         "structured_prediction.experiments",
-    ],
-)
-def test_rates_are_tried_before_they_are_used(module):
-    tried, runs = set(), []
-    for job in importlib.import_module(f"examples.{module}").jobs():
+    )
+]
+
+
+@pytest.mark.parametrize("runs", LISTS, ids=lambda module: module.__name__)
+def test_rates_are_tried_before_they_are_used(runs):
+    tried, done = set(), []
+    for job in runs.jobs():
         if job.tried_as is None:
             tried.add(job.name)
         assert (job.tried_as or job.name) in tried, job.name
-        runs.append((job.name, job.settings.seed))
-    assert len(set(runs)) == len(runs)
+        done.append((job.name, job.settings.seed))
+    assert len(set(done)) == len(done)
+
+
+@pytest.mark.parametrize("runs", LISTS, ids=lambda module: module.__name__)
+def test_the_published_table_is_that_of_the_results(runs):
+    entries = json.loads(runs.RESULTS.read_text(encoding="utf-8"))
+    page = (runs.HERE / "README.md").read_text(encoding="utf-8")
+    assert entries and sweep.between_marks(page, runs.table(entries)) == page
+    for entry in entries:
+        rates = entry["rates"]
+        if None not in rates.values():  # neither chosen otherwise nor diverged
+            assert f"{entry['settings']['learning_rate']:g}" == min(rates, key=rates.get)
