@@ -119,3 +119,9 @@ def _omniglot(data_dir):
     with reading(path, "make the file anew"), np.load(path, allow_pickle=False) as archive:
         images = archive["image"].reshape(len(archive["image"]), -1)
         return images[archive["train_index"]], images[archive["test_index"]]
+
+
+def evenly_spaced(images, count):
+    """`count` of the images, or (None) all; the first ones of a test set may be its easiest."""
+    count = len(images) if count is None else min(count, len(images))
+    return images[np.arange(count) * len(images) // count]

@@ -94,12 +94,6 @@ class BoundTraining(training.Training):
         return float(self.bounds(images, self.settings.validation_samples).mean())
 
 
-def evenly_spaced(images, count):
-    """`count` of the images, or (None) all; the first ones of a test set may be its easiest."""
-    count = len(images) if count is None else min(count, len(images))
-    return images[np.arange(count) * len(images) // count]
-
-
 def run(settings, run_dir, make_model, *, splits=None, evaluate=True):
     """Trains, validates, checkpoints; goes on where a killed run in `run_dir` stopped.
 
@@ -123,7 +117,7 @@ def run(settings, run_dir, make_model, *, splits=None, evaluate=True):
     seconds = trained.fit(run_dir, name=name, validate=trained.validate, scalars=scalars)
     if not evaluate:
         return trained, trained.finish(run_dir, seconds)
-    images = evenly_spaced(trained.splits.test, settings.eval_images)
+    images = binary_images.evenly_spaced(trained.splits.test, settings.eval_images)
     samples = settings.eval_samples
     with Progress(f"{name}, test", len(images), unit="images") as progress:
         measured = training.tested(

@@ -13,12 +13,15 @@ from examples.density_estimation import pictures, train
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "binarized_mnist.json"
+# For linear maps, of which short runs choose as long ones do. With non-linear ones they do not:
+# after 10,000 steps of Gumbel-Softmax 0.001 and 0.004 are level, after 50,000 7 nats apart.
 RATES = (1e-3, 4e-3, 1.6e-2)
-TRIAL_STEPS = 1_000
+TRIAL_STEPS = 10_000
+NONLINEAR_RATE = 1e-3
 BASE = train.Settings(
     dataset="binarized_mnist",
-    steps=10_000,
-    eval_every=2_500,
+    steps=50_000,
+    eval_every=5_000,
     validation_images=1_000,
     eval_images=2_000,
 )
@@ -44,12 +47,10 @@ PAPER = {
 # with two layers, a cascade, which DisARM cannot do.
 ESTIMATORS = ("gumbel_softmax", "vimco", "gumbel_rao", "reinmax", "disarm", "rebar")
 SEVERAL, DEEP = ESTIMATORS[:3], ESTIMATORS[:4]
-# Of longer runs, with one sample.
-LONG_STEPS = 50_000
 
 
-def job(architecture, estimator, num_samples, steps=BASE.steps):
-    """A cell of the table; rates are chosen with one layer and sample, for both kinds of map."""
+def job(architecture, estimator, num_samples):
+    """A cell of the table; rates of linear maps are chosen with one layer and sample."""
     layers, nonlinear = ARCHITECTURES[architecture]
     settings = dataclasses.replace(
         BASE,
@@ -58,32 +59,29 @@ def job(architecture, estimator, num_samples, steps=BASE.steps):
         nonlinear=nonlinear,
         num_samples=num_samples,
         temperature=2 / 3 if estimator == "gumbel_softmax" else None,
-        steps=steps,
-        eval_every=steps // 4,
     )
-    name = name_of(architecture, estimator, num_samples, steps)
+    name = name_of(architecture, estimator, num_samples)
+    if nonlinear:
+        return sweep.Job(name, settings, rate=NONLINEAR_RATE)
     # VIMCO with one sample would choose by another estimator.
     samples = 5 if estimator == "vimco" and num_samples > 1 else 1
-    tried = name_of("200H~784V" if nonlinear else "200H-784V", estimator, samples, BASE.steps)
+    tried = name_of("200H-784V", estimator, samples)
     return sweep.Job(name, settings, tried_as=None if tried == name else tried)
 
 
-def name_of(architecture, estimator, num_samples, steps):
+def name_of(architecture, estimator, num_samples):
     """Of a job."""
-    long = f"-{steps}" if steps != BASE.steps else ""
-    return f"{architecture}-{estimator}-{num_samples}{long}"
+    return f"{architecture}-{estimator}-{num_samples}"
 
 
 def jobs():
     """All runs, the most wanted first."""
-    single = [name for name in ARCHITECTURES if len(ARCHITECTURES[name][0]) == 1]
-    double = [name for name in ARCHITECTURES if name not in single]
+    names = sorted(ARCHITECTURES, key=lambda name: not ARCHITECTURES[name][1])
+    single = [name for name in names if len(ARCHITECTURES[name][0]) == 1]
+    double = [name for name in names if name not in single]
     listed = [job(name, estimator, 1) for name in single for estimator in ESTIMATORS[:-1]]
     listed += [job(name, estimator, 1) for name in double for estimator in DEEP]
-    listed += [
-        job(name, estimator, 1, LONG_STEPS) for name in ARCHITECTURES for estimator in SEVERAL
-    ]
-    listed += [job(name, estimator, 5) for name in ARCHITECTURES for estimator in SEVERAL]
+    listed += [job(name, estimator, 5) for name in names for estimator in SEVERAL]
     listed += [job(name, estimator, 50) for name in single for estimator in SEVERAL]
     return listed + [job(name, ESTIMATORS[-1], 1) for name in single]
 
@@ -92,17 +90,15 @@ def table(entries):
     """README's table, of the runs that there are."""
     rows = []
     for architecture in ARCHITECTURES:
-        for steps in (BASE.steps, LONG_STEPS):
-            for estimator in ESTIMATORS:
-                cells = []
-                for m in (1, 5, 50):
-                    name = name_of(architecture, estimator, m, steps)
-                    paper = PAPER.get((estimator, architecture), {}).get(m, "")
-                    cells += [sweep.cell(entries, name), paper]
-                if any(cells[::2]):
-                    name = "vimco (m = 1: nvil)" if estimator == "vimco" else estimator
-                    rows.append([architecture, f"{steps:,}", name, *cells])
-    headings = ["architecture", "steps", "estimator"]
+        for estimator in ESTIMATORS:
+            cells = []
+            for m in (1, 5, 50):
+                paper = PAPER.get((estimator, architecture), {}).get(m, "")
+                cells += [sweep.cell(entries, name_of(architecture, estimator, m)), paper]
+            if any(cells[::2]):
+                name = "vimco (m = 1: nvil)" if estimator == "vimco" else estimator
+                rows.append([architecture, name, *cells])
+    headings = ["architecture", "estimator"]
     headings += [text for m in (1, 5, 50) for text in (f"m = {m}", "paper")]
     return sweep.markdown(headings, rows)
 

@@ -46,10 +46,11 @@ flags.DEFINE_integer("arity", _DEFAULTS.arity, "Classes of each variable.", lowe
 flags.DEFINE_integer("variables", None, "Their number; none: that of --latent_bits.", lower_bound=1)
 flags.DEFINE_integer("latent_bits", None, "Variables times log2(arity).", lower_bound=1)
 flags.DEFINE_list("hidden_units", None, "Widths of the encoder; the decoder mirrors them.")
+flags.DEFINE_boolean("learned_prior", _DEFAULTS.learned_prior, "Train the prior's logits.")
 flags.DEFINE_integer("validation_samples", _DEFAULTS.validation_samples, "Of a validation bound.")
 flags.DEFINE_integer("validation_images", None, "Images of a validation.")
 flags.DEFINE_integer("eval_samples", _DEFAULTS.eval_samples, "Of the test bound.", lower_bound=1)
-flags.DEFINE_integer("eval_images", None, "First images of the test; none: all.", lower_bound=2)
+flags.DEFINE_integer("eval_images", None, "Evenly spaced of the test; none: all.", lower_bound=2)
 flags.DEFINE_string("run_dir", "runs/discrete_vae", "Checkpoints, events, pictures, results.")
 
 

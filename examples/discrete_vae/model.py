@@ -14,8 +14,9 @@ from tfgumbel.objectives import categorical_kl, elbo
 
 
 class DiscreteVAE(keras.Model):
-    """Binary pixels x, latents D = (D_1 .. D_V), each one of `arity` classes, a uniform prior.
+    """Binary pixels x, latents D = (D_1 .. D_V), each one of `arity` classes.
 
+        p(D) = prod_v Categorical(D_v; prior_v), uniform if it is not learned
         q(D | x) = prod_v Categorical(D_v; encoder(x)_v)
         p(x | D) = prod_d Bernoulli(x_d; decoder(D)_d)
 
@@ -33,6 +34,7 @@ class DiscreteVAE(keras.Model):
             the encoder's input and used as the decoder's first guess.
         estimator: callable (num_features, num_scores) -> `Estimator`, of the gradient of programs
             with so many inputs and logits.
+        learned_prior: bool, whether the prior's logits are trained.
         seed: int, for the initial weights.
     """
 
@@ -45,6 +47,7 @@ class DiscreteVAE(keras.Model):
         arity=8,
         hidden_units=(400, 400),
         pixel_means=None,
+        learned_prior=False,
         seed=0,
         **kwargs,
     ):
@@ -62,6 +65,12 @@ class DiscreteVAE(keras.Model):
         self.encoder = _perceptron(num_pixels, hidden_units, num_logits, seed)
         self.decoder = _perceptron(num_inputs, hidden_units[::-1], num_pixels, seed + 100)
         self.decoder.layers[-1].bias.assign(np.log(likely / (1.0 - likely)))
+        self.prior_logits = self.add_weight(
+            shape=[num_variables, arity],
+            initializer="zeros",
+            trainable=learned_prior,
+            name="prior_logits",
+        )
         self.estimator = estimator(num_features=num_pixels + num_logits, num_scores=num_logits)
         # Estimators of binary variables get log odds of two classes.
         self.binary = ONE_HOT_CATEGORICAL not in self.estimator.variables_drawn
@@ -90,6 +99,11 @@ class DiscreteVAE(keras.Model):
         """Pixel logits of a reconstruction from one exact draw of D."""
         return self.decode(tfgumbel.gumbel_max(self.posterior_logits(images), seed=seed))
 
+    def generate(self, count, seed):
+        """Mean pixels of p(x | D) for D drawn from the prior, shape (count, num_pixels)."""
+        logits = tf.tile(self.prior_logits[tf.newaxis], [count, 1, 1])
+        return tf.sigmoid(self.decode(tfgumbel.gumbel_max(logits, seed=seed)))
+
     def program(self, draw, inputs):
         """-log p(x | D) of images and the logits of their q(D | x), for one draw of D."""
         images, logits = inputs
@@ -109,7 +123,7 @@ class DiscreteVAE(keras.Model):
         """
         logits = self.posterior_logits(images)
         reconstruction = self.estimator.expectation(self.program, (images, logits), seed, step)
-        return -elbo(-reconstruction, categorical_kl(logits))
+        return -elbo(-reconstruction, categorical_kl(logits, self.prior_logits))
 
     def log_weights(self, images, num_samples, seed):
         """log p(x, D_i) - log q(D_i | x) of exact draws of D, in nats, shape (num_samples, batch).
@@ -120,15 +134,15 @@ class DiscreteVAE(keras.Model):
         logits = self.posterior_logits(images)
         flat = tf.reshape(logits, [-1, self.arity])
         classes = tf.random.stateless_categorical(flat, num_samples, seed, dtype=tf.int32)
-        log_q = tf.gather(tf.nn.log_softmax(flat), classes, batch_dims=1)
-        log_q = tf.reduce_sum(tf.reshape(log_q, [-1, self.num_variables, num_samples]), axis=1)
+        ratio = tf.nn.log_softmax(self.prior_logits) - tf.nn.log_softmax(logits)
+        ratio = tf.gather(tf.reshape(ratio, [-1, self.arity]), classes, batch_dims=1)
+        ratio = tf.reduce_sum(tf.reshape(ratio, [-1, self.num_variables, num_samples]), axis=1)
         classes = tf.reshape(classes, [-1, self.num_variables, num_samples])
         code = tf.gather(self.embedding, tf.transpose(classes, [0, 2, 1]))
         pixel_logits = self.decoder(tf.reshape(code, [-1, self.decoder.input_shape[-1]]))
         pixel_logits = tf.reshape(pixel_logits, [-1, num_samples, images.shape[-1]])
         log_likelihood = bernoulli_log_likelihood(images[:, tf.newaxis], pixel_logits)
-        log_prior = -self.num_variables * math.log(self.arity)
-        return tf.transpose(log_likelihood + log_prior - log_q)
+        return tf.transpose(log_likelihood + ratio)
 
 
 def bernoulli_log_likelihood(images, pixel_logits):

@@ -31,12 +31,8 @@ def reconstructions(model, images, shape, path, *, seed=0):
 
 
 def samples(model, shape, path, *, rows=6, columns=12, seed=0):
-    """Mean pixels of p(x | D) for D drawn from the uniform prior."""
-    count = rows * columns
-    classes = tf.random.stateless_uniform(
-        [count, model.num_variables], [seed, 2], maxval=model.arity, dtype=tf.int32
-    )
-    means = tf.sigmoid(model.decode(tf.one_hot(classes, model.arity))).numpy()
+    """Mean pixels of p(x | D) for D drawn from the prior."""
+    means = model.generate(rows * columns, tf.constant([seed, 2])).numpy()
     figure, grid = figures.image_grid(rows, columns)
     for axes, pixels in zip(grid.flat, means, strict=True):
         figures.show(axes, pixels, shape)

@@ -69,7 +69,7 @@ def define():
     flags.DEFINE_integer("validation_samples", _DEFAULTS.validation_samples, "Of its bound.")
     flags.DEFINE_integer("validation_images", None, "Images of a validation.")
     flags.DEFINE_integer("eval_samples", _DEFAULTS.eval_samples, "Of the test bound.")
-    flags.DEFINE_integer("eval_images", _DEFAULTS.eval_images, "First images of the test.")
+    flags.DEFINE_integer("eval_images", _DEFAULTS.eval_images, "Evenly spaced images of the test.")
     flags.DEFINE_list("only", None, "Labels of the rows to run; none: all.")
     flags.DEFINE_string("until", None, "HH:MM, after which no further row is begun.")
     flags.DEFINE_string("run_dir", "runs/discrete_vae_table", "Where all runs and results go.")

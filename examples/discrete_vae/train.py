@@ -37,6 +37,7 @@ class Settings(RunSettings):
     variables: int | None = None
     latent_bits: int = 240
     hidden_units: tuple[int, ...] = (400, 400)
+    learned_prior: bool = False
     validation_samples: int = 100
     validation_images: int = 500
     eval_samples: int = 5_000
@@ -69,6 +70,7 @@ def _architecture(settings, **changes):
         "num_variables": settings.num_variables,
         "arity": settings.arity,
         "hidden_units": settings.hidden_units,
+        "learned_prior": settings.learned_prior,
         **changes,
     }
 
@@ -159,7 +161,7 @@ def run(settings, run_dir, *, splits=None, evaluate=True, on_validation=lambda t
     )
     if not evaluate:
         return trained, trained.finish(run_dir, seconds)
-    images = trained.splits.test[: settings.eval_images]
+    images = binary_images.evenly_spaced(trained.splits.test, settings.eval_images)
     samples = settings.eval_samples
     with Progress(f"{name}, test", len(images) * samples, unit="draws") as progress:
         measured = training.tested(

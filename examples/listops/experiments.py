@@ -83,7 +83,8 @@ def jobs():
     listed += [job(*cell, length=25) for cell in main]
     listed += [job(*cell, length=50) for cell in main]
     listed += [job(*cell, seed=1) for cell in draws]
-    return listed + [job(*cell) for cell in cells((GUMBEL_RAO, 1000))]
+    listed += [job(*cell) for cell in cells((GUMBEL_RAO, 1000))]
+    return listed + [job(*cell, length=length) for length in (25, 50) for cell in draws]
 
 
 def label(method):

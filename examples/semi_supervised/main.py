@@ -20,7 +20,17 @@ from examples.semi_supervised import data, pictures, train
 
 DEMO = ("enumeration", "gumbel_softmax", "straight_through_gumbel_softmax", "gumbel_rao")
 # What differs for 1,197 images of 8x8 pixels; chosen on validation.
-SMALL = {"steps": 4_000, "style_size": 8, "hidden_units": (128,), "eval_every": 1_000}
+SMALL = {
+    "steps": 4_000,
+    "batch_size": 50,
+    "labelled_batch": 20,
+    "label_weight": 50.0,
+    "learning_rate": 1e-3,
+    "style_size": 8,
+    "style_weight": 1.0,
+    "hidden_units": (128,),
+    "eval_every": 1_000,
+}
 
 FLAGS = flags.FLAGS
 
@@ -32,15 +42,22 @@ def define():
     flags.DEFINE_enum("estimator", None, estimator.NAMES, "Gradient estimator; none: compare four.")
     estimator.define_flags(one)
     flags.DEFINE_integer("num_labels", one.num_labels, "Training images with a label.")
-    flags.DEFINE_integer("labelled_batch", one.labelled_batch, "Of them in a step.", lower_bound=1)
+    flags.DEFINE_integer("labelled_batch", None, "Of them in a step.", lower_bound=1)
     flags.DEFINE_float(
         "labelled_weight",
         one.labelled_weight,
         "Of their bound, against one of an unlabelled image; none: their share of the data.",
         lower_bound=0.0,
     )
-    flags.DEFINE_float("label_weight", one.label_weight, "Of their cross-entropy.", lower_bound=0.0)
+    flags.DEFINE_float("label_weight", None, "Of their cross-entropy.", lower_bound=0.0)
     flags.DEFINE_integer("style_size", None, "Dimensions of the style.", lower_bound=1)
+    flags.DEFINE_float(
+        "style_weight",
+        None,
+        "Of the style's divergence in the first step; it falls to 1 in two thirds of the steps.",
+        lower_bound=0.0,
+    )
+    flags.DEFINE_float("class_scale", None, "Length of the class's vector in the decoder's input.")
     flags.DEFINE_list("hidden_units", None, "Widths of the hidden layers of all networks.")
     flags.DEFINE_integer("validation_images", None, "Images of a validation while training.")
     flags.DEFINE_integer("eval_images", None, "First images of the test; none: all.", lower_bound=1)
@@ -105,10 +122,7 @@ def compare(settings, names, folder):
         run_dir = folder / name if len(names) > 1 else folder
         one = dataclasses.replace(settings, estimator=name)
         trained, results[name] = train.run(one, run_dir, data=digits)
-    paths = [run_dir / "analogies.png", folder / "curves.png"]
-    images, classes = digits.test
-    chosen = images[pictures.one_of_each(classes)]
-    pictures.analogies(trained.model, chosen, digits.image_shape, paths[0])
+    paths = [pictures.draw(trained, run_dir), folder / "curves.png"]
     figures.validation_curves(
         {name: result["history"] for name, result in results.items()}, paths[1]
     )

@@ -15,14 +15,16 @@ class ClassAndStyle(keras.Model):
         p(y) uniform       p(z) = N(0, 1)              p(x | y, z) = prod_d Bernoulli(x_d; decoder)
         q(y | x) = Categorical(classifier(x))          q(z | x, y) = N(mean, scale^2; encoder(x, y))
 
-    A class enters as a one-hot vector, or relaxed. The style is reparameterised, the class is drawn
-    by an estimator of the gradient, or summed over.
+    A class enters as a one-hot vector, or relaxed, in the decoder times `class_scale`: at 1 the
+    style, whose weights are many, learns before the class and says what the class should. The style
+    is reparameterised, the class is drawn by an estimator of the gradient, or summed over.
 
     Args:
         num_pixels: int, pixels of an image.
         estimator: callable (num_features, num_scores) -> `Estimator`.
         num_classes: int.
         style_size: int, dimensions of z.
+        class_scale: float, length of the class's vector in the decoder's input.
         hidden_units: ints, widths of the hidden layers of all three networks.
         pixel_means: array of shape (num_pixels,) or None: the training images' means, taken from
             the networks' input and used as the decoder's first guess.
@@ -36,6 +38,7 @@ class ClassAndStyle(keras.Model):
         estimator,
         num_classes=10,
         style_size=32,
+        class_scale=1.0,
         hidden_units=(256,),
         pixel_means=None,
         seed=0,
@@ -43,6 +46,7 @@ class ClassAndStyle(keras.Model):
     ):
         super().__init__(**kwargs)
         self.num_classes, self.style_size = num_classes, style_size
+        self.class_scale = class_scale
         means = np.full(num_pixels, 0.5) if pixel_means is None else np.asarray(pixel_means)
         self.pixel_means = tf.constant(means, tf.float32)
         likely = np.clip(means, 0.01, 0.99)
@@ -68,35 +72,37 @@ class ClassAndStyle(keras.Model):
 
     def decode(self, classes, style):
         """Pixel logits of p(x | y, z)."""
-        return self.decoder(tf.concat([classes, style], axis=-1))
+        return self.decoder(tf.concat([self.class_scale * classes, style], axis=-1))
 
-    def cost(self, images, classes, noise):
-        """-log p(x | y, z) + KL(q(z | x, y) || p(z)) for z from standard normal noise, (batch,)."""
+    def cost(self, images, classes, noise, style_weight=1.0):
+        """-log p(x | y, z) + style_weight * KL(q(z | x, y) || p(z)), shape (batch,).
+
+        z is made of standard normal noise.
+        """
         mean, log_scale = self.style(images, classes)
         logits = self.decode(classes, mean + tf.exp(log_scale) * noise)
         likelihood = tf.reduce_sum(images * logits - tf.nn.softplus(logits), axis=-1)
         square = mean**2 + tf.exp(2.0 * log_scale)
-        return (
-            0.5 * tf.reduce_sum(square - 1.0, axis=-1) - tf.reduce_sum(log_scale, -1) - likelihood
-        )
+        divergence = 0.5 * tf.reduce_sum(square - 1.0, axis=-1) - tf.reduce_sum(log_scale, axis=-1)
+        return style_weight * divergence - likelihood
 
-    def program(self, draw, inputs):
-        """The cost of images at a class that is drawn; `inputs`: images, class logits, noise."""
-        images, logits, noise = inputs
-        return self.cost(images, draw(logits), noise)
-
-    def labelled_loss(self, images, classes, noise):
+    def labelled_loss(self, images, classes, noise, style_weight=1.0):
         """-ELBO of (x, y), the class being known: cost - log p(y), shape (batch,)."""
-        return self.cost(images, classes, noise) + math.log(self.num_classes)
+        return self.cost(images, classes, noise, style_weight) + math.log(self.num_classes)
 
-    def unlabelled_loss(self, images, noise, seed, step=0):
+    def unlabelled_loss(self, images, noise, seed, step=0, style_weight=1.0):
         """-ELBO of x, shape (batch,), the class being drawn by the estimator.
 
         KL(q(y | x) || p(y)) is exact, and no part of what the estimator sees.
         """
+
+        def program(draw, inputs):
+            images, logits, noise = inputs
+            return self.cost(images, draw(logits), noise, style_weight)
+
         logits = self.class_logits(images)
         inputs = (images, logits, noise)
-        return self.estimator.expectation(self.program, inputs, seed, step) + categorical_kl(logits)
+        return self.estimator.expectation(program, inputs, seed, step) + categorical_kl(logits)
 
     def marginal_loss(self, images, noise):
         """-ELBO of x, shape (batch,), summed over all classes: how every estimator is judged."""

@@ -2,8 +2,17 @@
 
 import numpy as np
 import tensorflow as tf
+from matplotlib import ticker
 
 from examples.common import figures
+
+
+def draw(trained, folder):
+    """Leaves the picture of a run, one test digit of every class; returns its path."""
+    images, classes = trained.digits.test
+    path = folder / "analogies.png"
+    analogies(trained.model, images[one_of_each(classes)], trained.digits.image_shape, path)
+    return path
 
 
 def analogies(model, images, shape, path):
@@ -49,6 +58,8 @@ def speed(results, path):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(counts, [str(count) for count in counts])
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axes.minorticks_off()
         axes.set(xlabel="classes", ylabel="steps per second of one core")
         axes.legend()

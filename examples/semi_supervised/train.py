@@ -26,17 +26,19 @@ class Settings(RunSettings):
     num_samples: int | str = "exact"
     program_samples: int | None = None
     num_labels: int = 100
-    labelled_batch: int = 20
+    labelled_batch: int = 50
     labelled_weight: float | None = None
-    label_weight: float = 50.0
+    label_weight: float = 200.0
     style_size: int = 32
-    hidden_units: tuple[int, ...] = (256,)
-    batch_size: int = 50
-    steps: int = 2_000
+    style_weight: float = 4.0
+    class_scale: float = 5.0
+    hidden_units: tuple[int, ...] = (500,)
+    batch_size: int = 100
+    steps: int = 12_000
     optimizer: str = "adam"
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-4
     warmup_steps: int = 200
-    eval_every: int = 500
+    eval_every: int = 2_000
     validation_images: int = 2_000
     eval_images: int | None = None
 
@@ -80,6 +82,7 @@ class Training(training.Training):
             estimator=functools.partial(Estimator.of, settings),
             num_classes=num_classes,
             style_size=settings.style_size,
+            class_scale=settings.class_scale,
             hidden_units=settings.hidden_units,
             pixel_means=self.digits.pixel_means,
             seed=settings.seed,
@@ -92,21 +95,25 @@ class Training(training.Training):
 
         -ELBO(x) of unlabelled images, `labelled_weight` times -ELBO(x, y) of labelled ones (None:
         in the proportion that they have in the data), `label_weight` times the cross-entropy of
-        their classes.
+        their classes. The style's divergence weighs `style_weight` in the first step and 1 from two
+        thirds of them on, so that the class is found before the style can say all.
         """
         settings, model = self.settings, self.model
         seeds = tf.unstack(tf.random.split(seed, 6))
         images = _binarize(images, seeds[0])
         noise = self._noise(len(images), seeds[1])
-        step = self.optimizer.iterations
-        loss = tf.reduce_mean(model.unlabelled_loss(images, noise, seeds[2], step))
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        left = tf.maximum(0.0, 1.0 - 1.5 * tf.cast(step, tf.float32) / settings.steps)
+        style = 1.0 + (settings.style_weight - 1.0) * left
+        loss = tf.reduce_mean(model.unlabelled_loss(images, noise, seeds[2], step, style))
         count = settings.labelled_batch
         chosen = tf.random.stateless_uniform(
             [count], seeds[3], maxval=len(self._classes), dtype=tf.int32
         )
         classes = tf.gather(self._classes, chosen)
         images = _binarize(tf.gather(self._labelled, chosen), seeds[4])
-        known = tf.reduce_mean(model.labelled_loss(images, classes, self._noise(count, seeds[5])))
+        noise = self._noise(count, seeds[5])
+        known = tf.reduce_mean(model.labelled_loss(images, classes, noise, style))
         logits = model.class_logits(images)
         guessed = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(classes, logits))
         weight = settings.labelled_weight

@@ -51,9 +51,24 @@ def splits():
     return binary_images.load("digits")
 
 
-def test_log_weights_against_enumeration(splits):
+def log_prior(tiny, one_hot):
+    """log p(D) of each of the configurations, from the prior's own logits."""
+    return tf.einsum("vc,dvc->d", tf.nn.log_softmax(tiny.prior_logits), one_hot)
+
+
+def with_learned_prior(tiny):
+    """The model, its prior away from the uniform one it starts from."""
+    prior = np.random.default_rng(0).normal(size=tiny.prior_logits.shape)
+    tiny.prior_logits.assign(prior)
+    return tiny
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_log_weights_against_enumeration(splits, learned):
     """Every weight is the model's own log p(x, D) - log q(D | x), D over all 64 configurations."""
-    tiny = tiny_model(num_variables=3, arity=4)
+    tiny = tiny_model(num_variables=3, arity=4, learned_prior=learned)
+    if learned:
+        with_learned_prior(tiny)
     images = tf.cast(splits.test[:2], tf.float32)
     configurations = np.array(list(itertools.product(range(4), repeat=3)))
     one_hot = tf.one_hot(configurations, 4)
@@ -62,7 +77,10 @@ def test_log_weights_against_enumeration(splits):
     probs = tf.sigmoid(tiny.decode(one_hot)).numpy()[np.newaxis]
     x = images.numpy()[:, np.newaxis]
     log_likelihood = np.log(np.where(x == 1.0, probs, 1.0 - probs)).sum(axis=-1)
-    expected = log_likelihood - 3 * np.log(4.0) - log_q.numpy()
+    joint = log_likelihood + log_prior(tiny, one_hot).numpy()
+    if not learned:
+        np.testing.assert_allclose(log_prior(tiny, one_hot), -3 * np.log(4.0), rtol=1e-6)
+    expected = joint - log_q.numpy()
     weights = tiny.log_weights(images, 300, tf.constant([1, 2])).numpy()
     assert weights.shape == (300, 2)
     distance = np.abs(weights[:, :, np.newaxis] - expected).min(axis=-1)
@@ -70,7 +88,7 @@ def test_log_weights_against_enumeration(splits):
     found = [len(np.unique(np.round(weights[:, b], 2))) for b in range(2)]
     assert min(found) > 20, "hardly any configuration was drawn"
     # The loss of one draw is minus its weight with KL in place of log q - log p.
-    evidence = np.logaddexp.reduce(log_likelihood - 3 * np.log(4.0), axis=1)
+    evidence = np.logaddexp.reduce(joint, axis=1)
     exact = tiny.log_weights(images, 20_000, tf.constant([3, 4]))
     bound = tf.reduce_logsumexp(exact, axis=0) - np.log(20_000)
     np.testing.assert_allclose(bound, evidence, atol=0.1)
@@ -84,9 +102,9 @@ def exact_elbo(tiny, image):
         log_q = tf.nn.log_softmax(tiny.posterior_logits(image))
         log_q = tf.einsum("bvc,dvc->bd", log_q, one_hot)[0]
         log_p = model.bernoulli_log_likelihood(image, tiny.decode(one_hot))
-        log_p -= tiny.num_variables * np.log(tiny.arity)
+        log_p += log_prior(tiny, one_hot)
         loss = tf.reduce_sum(tf.exp(log_q) * (log_q - log_p))
-    return float(loss), tape.gradient(loss, tiny.encoder.trainable_variables)
+    return float(loss), tape.gradient(loss, tiny.trainable_variables)
 
 
 @pytest.mark.parametrize("estimator", ["straight_through", "reinforce_loo", "muprop"])
@@ -100,16 +118,33 @@ def test_loss_is_the_enumerated_elbo_in_expectation(splits, estimator):
     assert abs(losses.mean() - expected) < 5.0 * error
 
 
+def test_generated_images_have_the_priors_means():
+    tiny = with_learned_prior(tiny_model(num_variables=2, arity=3, learned_prior=True))
+    configurations = np.array(list(itertools.product(range(3), repeat=2)))
+    one_hot = tf.one_hot(configurations, 3)
+    expected = np.exp(log_prior(tiny, one_hot)) @ tf.sigmoid(tiny.decode(one_hot)).numpy()
+    means = tiny.generate(20_000, tf.constant([1, 2])).numpy()
+    error = means.std(axis=0) / np.sqrt(len(means))
+    assert error.max() < 0.01
+    assert np.abs((means.mean(axis=0) - expected) / error).max() < 5.0
+
+
+@pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("arity", [2, 3])
-def test_enumeration_gives_the_elbo_and_its_gradient(splits, arity):
-    """Of the encoder too, whose divergence is no part of the program."""
-    tiny = tiny_model("enumeration", num_variables=3, arity=arity, hidden_units=(16,))
+def test_enumeration_gives_the_elbo_and_its_gradient(splits, arity, learned):
+    """Of encoder and prior too, whose divergence is no part of the program."""
+    tiny = tiny_model(
+        "enumeration", num_variables=3, arity=arity, hidden_units=(16,), learned_prior=learned
+    )
+    assert any(v is tiny.prior_logits for v in tiny.trainable_variables) == learned
+    if learned:
+        with_learned_prior(tiny)
     image = tf.cast(splits.test[:1], tf.float32)
     expected, gradients = exact_elbo(tiny, image)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tiny.negative_elbo(image, tf.constant([1, 2])))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    found = tape.gradient(loss, tiny.encoder.trainable_variables)
+    found = tape.gradient(loss, tiny.trainable_variables)
     for one, other in zip(found, gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 

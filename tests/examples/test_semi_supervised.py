@@ -28,13 +28,14 @@ TINY = train.Settings(
 )
 
 
-def tiny_model(estimator="enumeration", num_classes=4):
+def tiny_model(estimator="enumeration", num_classes=4, **changes):
     return model.ClassAndStyle(
         64,
         estimator=functools.partial(Estimator, estimator),
         num_classes=num_classes,
         style_size=3,
         hidden_units=(16,),
+        **changes,
     )
 
 
@@ -99,6 +100,38 @@ def test_a_drawn_class_has_the_marginal_loss_as_its_mean(digits, name):
     error = losses.std(ddof=1) / np.sqrt(count)
     assert error < 0.05
     assert abs(losses.mean() - expected) < 5.0 * error
+
+
+def test_the_weight_of_the_styles_divergence_falls_to_1(digits):
+    """The loss of a step is a line in that weight, of both bounds; whole at the first step."""
+    settings = dataclasses.replace(TINY, steps=60, labelled_weight=0.0)
+    batch_, seed = tf.constant(digits.unlabelled[:8]), tf.constant([1, 2])
+
+    def loss(weight, step, changed=settings):
+        training = train.Training(dataclasses.replace(changed, style_weight=weight), digits)
+        last = training.model.encoder.layers[-1]  # every style has mean 1 and scale e
+        last.kernel.assign(tf.zeros_like(last.kernel))
+        last.bias.assign(tf.ones_like(last.bias))
+        training.optimizer.iterations.assign(step)
+        return float(training.mean_loss(batch_, seed))
+
+    one = loss(1.0, 0)
+    whole = loss(4.0, 0) - one
+    assert whole == pytest.approx(3.0 * 3.0 * (0.5 * np.exp(2.0) - 1.0), rel=1e-3)
+    for step, left in ((10, 0.75), (20, 0.5), (40, 0.0), (55, 0.0)):
+        assert loss(4.0, step) - one == pytest.approx(left * whole, abs=2e-3), step
+    known = dataclasses.replace(settings, labelled_weight=2.0)
+    assert loss(4.0, 0, known) - loss(1.0, 0, known) == pytest.approx(3.0 * whole, rel=1e-3)
+
+
+def test_a_class_weighs_as_much_as_it_says(digits):
+    one, five = tiny_model(), tiny_model(class_scale=5.0)
+    classes, style = tf.one_hot([0, 2], 4), tf.ones([2, 3])
+    plain, scaled = one.decode(classes, style), five.decode(classes, style)
+    assert np.abs(plain - scaled).max() > 0.1
+    np.testing.assert_allclose(one.decode(5.0 * classes, style), scaled, rtol=1e-5, atol=1e-6)
+    settings = dataclasses.replace(TINY, class_scale=7.0)
+    assert train.Training(settings, digits).model.class_scale == 7.0
 
 
 @pytest.mark.parametrize("name", NAMES)

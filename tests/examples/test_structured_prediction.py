@@ -247,9 +247,9 @@ def test_a_baseline_is_trained_with_the_model(splits):
 
 def test_test_images_are_evenly_spaced():
     images = np.arange(10)
-    np.testing.assert_array_equal(bound_training.evenly_spaced(images, 4), [0, 2, 5, 7])
-    np.testing.assert_array_equal(bound_training.evenly_spaced(images, None), images)
-    np.testing.assert_array_equal(bound_training.evenly_spaced(images, 20), images)
+    np.testing.assert_array_equal(binary_images.evenly_spaced(images, 4), [0, 2, 5, 7])
+    np.testing.assert_array_equal(binary_images.evenly_spaced(images, None), images)
+    np.testing.assert_array_equal(binary_images.evenly_spaced(images, 20), images)
 
 
 def test_a_comparison_ends_with_table_and_pictures(splits, tmp_path, capsys):

@@ -118,6 +118,7 @@ LISTS = [
         "discrete_vae.jang",
         "gaussian_vae.experiments",
         "listops.experiments",
+        "semi_supervised.experiments",
         "structured_prediction.experiments",
     )
 ]
