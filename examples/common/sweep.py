@@ -84,7 +84,7 @@ def command(run_dir, jobs, run, draw, publish, load=images, **options):
     start.run(main)
 
 
-def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="validation_bound"):
+def do(jobs, run_dir, run, *, load, on_result, rates=(), trial_steps=0, metric="validation_bound"):
     """Does what is not done yet, in order.
 
     Args:
@@ -92,10 +92,11 @@ def do(jobs, run_dir, run, *, load, rates, trial_steps, on_result, metric="valid
         run_dir: folder of all of them.
         run: callable (settings, folder, splits=, evaluate=) that trains and leaves result.json.
         load: callable (settings) -> the splits of a run; asked before each.
-        rates: learning rates to choose from; one at which a run diverges is the worst.
-        trial_steps: steps of the runs that choose.
         on_result: callable (entries), after every run, with the `entry` of each so far, those that
             diverged left out.
+        rates: learning rates to choose from, none if every job has its own; one at which a run
+            diverges is the worst.
+        trial_steps: steps of the runs that choose.
         metric: of the history, by which a rate is chosen; lower is better.
     """
     run_dir, tried, entries = pathlib.Path(run_dir), {}, []

@@ -81,6 +81,4 @@ if __name__ == "__main__":
         run,
         lambda trained, folder: None,  # main.py draws the kinds side by side
         publish,
-        rates=(),
-        trial_steps=0,
     )

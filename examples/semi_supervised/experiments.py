@@ -95,6 +95,4 @@ if __name__ == "__main__":
         pictures.draw,
         publish,
         load=load,
-        rates=(),
-        trial_steps=0,
     )
